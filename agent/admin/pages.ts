@@ -1,0 +1,103 @@
+import { renderMetrics } from '../../telemetry/metrics.ts';
+import type { RefusedResource } from '../../xds/refused-resources.ts';
+import { type DataThread, NoAnswer } from '../ask.ts';
+import type { RouteTable } from '../table/route-table.ts';
+import { type AdminAnswer, type AdminPage, jsonAnswer } from './admin-server.ts';
+
+/** The state of a node as its agent knows it. */
+export interface TableView {
+  readonly nodeId: string;
+  readonly controlPlane: { readonly address: string; readonly connected: boolean };
+  readonly envoy: { readonly connected: boolean; readonly refused: readonly RefusedResource[] };
+  /** What requests are picked by; undefined until the first. */
+  readonly table: RouteTable | undefined;
+  /** Milliseconds since the epoch; 0 until the first. */
+  readonly receivedAtMs: number;
+}
+
+/** What the admin interface shows. */
+export function adminPages(data: DataThread, view: () => TableView): ReadonlyMap<string, AdminPage> {
+  return new Map<string, AdminPage>([
+    ['/livez', async () => jsonAnswer(200, { status: 'ok' })],
+    ['/readyz', async () => readiness(view())],
+    ['/metrics', () => inTime(metrics(data))],
+    ['/table', async () => jsonAnswer(200, describeNode(view()))],
+    ['/explain', query => inTime(explain(query.get('model') ?? '', data, view()))],
+  ]);
+}
+
+function readiness({ table, envoy }: TableView) {
+  const ready = table !== undefined && envoy.connected;
+  const missing = table === undefined ? 'no route table yet' : 'Envoy is not connected';
+  return ready ? jsonAnswer(200, { status: 'ok' }) : jsonAnswer(503, { status: 'not ready', reason: missing });
+}
+
+/** A data thread that does not answer is no mistake of this page's. */
+function inTime(answer: Promise<AdminAnswer>): Promise<AdminAnswer> {
+  return answer.catch(error => {
+    if (error instanceof NoAnswer) return jsonAnswer(503, { error: error.message });
+    throw error;
+  });
+}
+
+async function metrics(data: DataThread) {
+  const { contentType, text } = await renderMetrics(await data.snapshot());
+  return { status: 200, contentType, body: text };
+}
+
+/** What /table answers; `fairlead models` and `fairlead explain` read it. */
+export interface NodeDescription {
+  readonly node: string;
+  readonly controlPlane: TableView['controlPlane'];
+  readonly envoy: TableView['envoy'];
+  /** `ageSeconds`: since it was received. */
+  readonly table: { readonly version: string; readonly ageSeconds: number } | null;
+  readonly listeners: readonly string[];
+  readonly models: readonly ModelDescription[];
+}
+
+interface ModelDescription {
+  readonly key: string;
+  readonly id: string;
+  readonly aliases: readonly string[];
+  readonly type: string;
+  readonly version: string;
+  readonly strategy: string;
+  /** `ready`: those that take new requests as far as the table says. */
+  readonly endpoints: { readonly ready: number; readonly total: number };
+}
+
+function describeNode({ nodeId, controlPlane, envoy, table, receivedAtMs }: TableView): NodeDescription {
+  return {
+    node: nodeId,
+    controlPlane,
+    envoy,
+    table: table ? { version: table.version, ageSeconds: (Date.now() - receivedAtMs) / 1000 } : null,
+    listeners: table?.gateway.listeners.map(({ address, port }) => `${address}:${port}`) ?? [],
+    models: table ? [...table.models.keys()].sort().map(key => describeModel(key, table)) : [],
+  };
+}
+
+function describeModel(key: string, table: RouteTable): ModelDescription {
+  const model = table.models.get(key);
+  const groups = model?.backends.map(backend => table.endpoints.get(`${key}/${backend.name}`)?.endpoints ?? []) ?? [];
+  const endpoints = groups.flat();
+  return {
+    key,
+    id: model?.id ?? '',
+    aliases: model?.aliases ?? [],
+    type: model?.type ?? '',
+    version: model?.version ?? '',
+    strategy: model?.strategy ?? '',
+    endpoints: { ready: endpoints.filter(({ draining }) => !draining).length, total: endpoints.length },
+  };
+}
+
+async function explain(name: string, data: DataThread, view: TableView) {
+  const { models: _, ...node } = describeNode(view);
+  if (name === '') return jsonAnswer(200, { ...node, model: null });
+  const model = await data.explain(name);
+  if (model === undefined) return jsonAnswer(404, { ...node, model: null });
+  const rejections = view.envoy.refused.filter(({ name }) => name === model.key);
+  return jsonAnswer(200, { ...node, model, rejections });
+}

@@ -1,0 +1,93 @@
+import type { Server } from '@grpc/grpc-js';
+import type { Model } from '../proto/gen/fairlead/v1/table_pb.js';
+import { type ClientEvent, DeltaServer } from '../xds/delta-server.ts';
+import { createGrpcServer, listenGrpc } from '../xds/grpc-listen.ts';
+import type { RefusedResource } from '../xds/refused-resources.ts';
+import type { Resource } from '../xds/resource.ts';
+import { sequenced } from '../xds/sequenced-order.ts';
+import { deriveEnvoy } from './envoy/derive.ts';
+import {
+  CLUSTER_TYPE,
+  ENDPOINT_TYPE,
+  encodeResource,
+  LISTENER_TYPE,
+  type ResourceType,
+  ROUTE_TYPE,
+} from './envoy/encode.ts';
+import type { EnvoySettings } from './envoy/settings.ts';
+import type { RouteTable } from './table/route-table.ts';
+
+const TYPES: readonly ResourceType[] = [CLUSTER_TYPE, ENDPOINT_TYPE, LISTENER_TYPE, ROUTE_TYPE];
+
+/** For how long an Envoy that is slow to answer holds up the picker; it gets the table all the same. */
+const ACKNOWLEDGE_TIMEOUT_MS = 5_000;
+
+/** Serves this node's Envoy from the route table, by delta ADS on a Unix socket. */
+export class EnvoyServer {
+  readonly #nodeId: string;
+  readonly #settings: EnvoySettings;
+  readonly #server: DeltaServer;
+  readonly #grpc: Server;
+  #sequence = 0;
+
+  constructor(nodeId: string, settings: EnvoySettings, onClient: (event: ClientEvent) => void) {
+    this.#nodeId = nodeId;
+    this.#settings = settings;
+    this.#server = new DeltaServer({
+      order: sequenced({
+        types: TYPES,
+        awaits: { [ROUTE_TYPE]: [CLUSTER_TYPE] },
+        // A changed cluster warms only with a new answer about its endpoints (xDS protocol, "Resource warming").
+        resendWith: [[CLUSTER_TYPE, ENDPOINT_TYPE]],
+        expected: [CLUSTER_TYPE, LISTENER_TYPE, ROUTE_TYPE],
+      }),
+      onClient,
+    });
+    this.#grpc = createGrpcServer();
+    this.#server.addTo(this.#grpc);
+  }
+
+  /** Begins to answer. Only once there is a table: Envoy would take an empty answer for "forget everything". */
+  async listen(socketPath: string, signal: AbortSignal): Promise<void> {
+    await listenGrpc(this.#grpc, `unix:${socketPath}`, signal);
+    signal.addEventListener('abort', () => this.#server.close(), { once: true });
+  }
+
+  /** Whether an Envoy is connected. */
+  get connected(): boolean {
+    return this.#server.clients().length > 0;
+  }
+
+  /** Whether the connected Envoy has answered all that it was told: its listeners are open, unless it refused them. */
+  get ready(): boolean {
+    return this.#server.clients().some(client => client.settledSequence >= this.#sequence);
+  }
+
+  /** What the connected Envoy refused and still lacks. */
+  get refused(): readonly RefusedResource[] {
+    return this.#server.clients().at(-1)?.refused ?? [];
+  }
+
+  /**
+   * Tells Envoy a table; resolves when it has answered, at once where none is connected (it gets everything before it
+   * opens its listeners), and in any case after some seconds.
+   *
+   * @param retired models of the past whose timeouts requests may still ask for
+   */
+  async apply(table: RouteTable, retired: readonly Model[], signal: AbortSignal): Promise<void> {
+    this.#sequence = this.#server.replace(table.version, encodeAll(table, retired, this.#settings));
+    if (!this.connected) return;
+    const timeout = AbortSignal.any([signal, AbortSignal.timeout(ACKNOWLEDGE_TIMEOUT_MS)]);
+    await this.#server.settled(this.#nodeId, this.#sequence, timeout).catch(() => undefined);
+  }
+}
+
+function encodeAll(table: RouteTable, retired: readonly Model[], settings: EnvoySettings): Resource[] {
+  const derived = deriveEnvoy(table, settings, retired);
+  return TYPES.flatMap(typeUrl =>
+    [...derived[typeUrl]].map(([name, json]) => {
+      const { version, bytes } = encodeResource(typeUrl, name, json);
+      return { typeUrl, name, version, body: bytes };
+    }),
+  );
+}

@@ -1,0 +1,115 @@
+import type { ClusterJson } from '../../proto/gen/envoy/config/cluster/v3/cluster_pb.js';
+import type { ClusterLoadAssignmentJson } from '../../proto/gen/envoy/config/endpoint/v3/endpoint_pb.js';
+import type { ListenerJson } from '../../proto/gen/envoy/config/listener/v3/listener_pb.js';
+import type { RouteConfigurationJson } from '../../proto/gen/envoy/config/route/v3/route_pb.js';
+import type { EndpointGroup, Gateway, Model } from '../../proto/gen/fairlead/v1/table_pb.js';
+import { routeProfile } from '../table/route-profile.ts';
+import type { RouteTable } from '../table/route-table.ts';
+import { modelCluster } from './cluster.ts';
+import { CLUSTER_TYPE, ENDPOINT_TYPE, LISTENER_TYPE, ROUTE_TYPE } from './encode.ts';
+import { gatewayListener } from './listener.ts';
+import { type BackendEndpoints, loadAssignment } from './load-assignment.ts';
+import { ROUTE_CONFIGURATION } from './names.ts';
+import { routeConfiguration } from './routes.ts';
+import type { EnvoySettings } from './settings.ts';
+
+/** Everything an Envoy serves a table with: resource type → resource name → proto-JSON. */
+export interface EnvoyResources {
+  readonly [LISTENER_TYPE]: ReadonlyMap<string, ListenerJson>;
+  readonly [ROUTE_TYPE]: ReadonlyMap<string, RouteConfigurationJson>;
+  readonly [CLUSTER_TYPE]: ReadonlyMap<string, ClusterJson>;
+  readonly [ENDPOINT_TYPE]: ReadonlyMap<string, ClusterLoadAssignmentJson>;
+}
+
+/**
+ * What Envoy is told for a table. Pure; what the table's parts (Model, EndpointGroup, Gateway: immutable values) gave
+ * once is remembered with them, so a table that shares most of its parts with the last one shares most of its
+ * resources, by identity.
+ *
+ * @param retired models of the past: routes with their timeouts are kept for requests that were picked by them
+ */
+export function deriveEnvoy(
+  table: RouteTable,
+  settings: EnvoySettings,
+  retired: readonly Model[] = [],
+): EnvoyResources {
+  const clusters = new Map<string, ClusterJson>();
+  const assignments = new Map<string, ClusterLoadAssignmentJson>();
+  for (const [name, model] of table.models) {
+    clusters.set(name, clusterOf(name, model));
+    assignments.set(name, assignmentOf(name, model, table.endpoints));
+  }
+  return {
+    [LISTENER_TYPE]: listenersOf(table.gateway, settings),
+    [ROUTE_TYPE]: new Map([[ROUTE_CONFIGURATION, routesOf(table.gateway, [...table.models.values(), ...retired])]]),
+    [CLUSTER_TYPE]: clusters,
+    [ENDPOINT_TYPE]: assignments,
+  };
+}
+
+const clusters = new WeakMap<Model, ClusterJson>();
+
+function clusterOf(name: string, model: Model): ClusterJson {
+  const known = clusters.get(model);
+  if (known) return known;
+  const cluster = modelCluster(name, model);
+  clusters.set(model, cluster);
+  return cluster;
+}
+
+interface Assignment {
+  readonly groups: readonly (EndpointGroup | undefined)[];
+  readonly json: ClusterLoadAssignmentJson;
+}
+
+const assignments = new WeakMap<Model, Assignment>();
+
+function assignmentOf(
+  name: string,
+  model: Model,
+  endpoints: ReadonlyMap<string, EndpointGroup>,
+): ClusterLoadAssignmentJson {
+  const backends: BackendEndpoints[] = model.backends.map(backend => ({
+    backend: backend.name,
+    group: endpoints.get(`${name}/${backend.name}`),
+  }));
+  const groups = backends.map(({ group }) => group);
+  const known = assignments.get(model);
+  if (known?.groups.every((group, index) => group === groups[index])) return known.json;
+  const json = loadAssignment(name, backends);
+  assignments.set(model, { groups, json });
+  return json;
+}
+
+interface Listeners {
+  readonly settings: EnvoySettings;
+  readonly byName: ReadonlyMap<string, ListenerJson>;
+}
+
+const listeners = new WeakMap<Gateway, Listeners>();
+
+function listenersOf(gateway: Gateway, settings: EnvoySettings): ReadonlyMap<string, ListenerJson> {
+  const known = listeners.get(gateway);
+  if (known?.settings === settings) return known.byName;
+  const byName = new Map(gateway.listeners.map(each => [each.name, gatewayListener(each, gateway, settings)]));
+  listeners.set(gateway, { settings, byName });
+  return byName;
+}
+
+interface Routes {
+  /** The timeouts that the models have, in no order. */
+  readonly profiles: ReadonlySet<string>;
+  readonly json: RouteConfigurationJson;
+}
+
+const routes = new WeakMap<Gateway, Routes>();
+
+function routesOf(gateway: Gateway, models: readonly Model[]): RouteConfigurationJson {
+  const profiles = new Set(models.map(routeProfile));
+  const known = routes.get(gateway);
+  if (known && known.profiles.size === profiles.size && [...profiles].every(profile => known.profiles.has(profile)))
+    return known.json;
+  const json = routeConfiguration(gateway, models);
+  routes.set(gateway, { profiles, json });
+  return json;
+}

@@ -1,0 +1,24 @@
+import type { EndpointGroup, Gateway, Model } from '../../proto/gen/fairlead/v1/table_pb.js';
+
+/** The whole route table as an agent holds it: an immutable value, swapped whole. */
+export interface RouteTable {
+  /** The control plane's name for this state, "<sequence>-<hash>". */
+  readonly version: string;
+  readonly gateway: Gateway;
+  /** By resource name, "<namespace>/<name>". */
+  readonly models: ReadonlyMap<string, Model>;
+  /** By resource name, "<namespace>/<name>/<backend>". A group that has not arrived counts as empty. */
+  readonly endpoints: ReadonlyMap<string, EndpointGroup>;
+}
+
+/** What changed between two tables, as it is handed to the picker's thread: plain data, cloned on the way. */
+export interface TableDelta {
+  readonly version: string;
+  /** When the agent received the new version, milliseconds since the epoch. */
+  readonly receivedAtMs: number;
+  readonly gateway: Gateway | undefined;
+  readonly models: readonly (readonly [name: string, model: Model])[];
+  readonly removedModels: readonly string[];
+  readonly endpoints: readonly (readonly [name: string, group: EndpointGroup])[];
+  readonly removedEndpoints: readonly string[];
+}

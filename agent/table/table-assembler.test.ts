@@ -1,0 +1,156 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { create, toBinary } from '@bufbuild/protobuf';
+import fc from 'fast-check';
+import { EndpointGroupSchema, ModelSchema } from '../../proto/gen/fairlead/v1/table_pb.js';
+import { ENDPOINT_GROUP_TYPE, GATEWAY_TYPE, MODEL_TYPE, TABLE_VERSION_TYPE } from '../../proto/table-types.ts';
+import type { Resource } from '../../xds/resource.ts';
+import { diffTables } from './diff.ts';
+import type { RouteTable } from './route-table.ts';
+import { type Assembled, TableAssembler } from './table-assembler.ts';
+import { endpointsPart, GARBAGE, gatewayPart, modelPart, versionPart } from './table-parts.fixture.ts';
+
+/** Gives the assembler parts, each in an update of its own; returns what became of the last. */
+function give(assembler: TableAssembler, ...parts: Resource[]): Assembled {
+  let last: Assembled = { refused: undefined, table: undefined };
+  for (const part of parts) {
+    last = assembler.take({ typeUrl: part.typeUrl, upserts: [part], removals: [], systemVersion: '' });
+  }
+  return last;
+}
+
+function remove(assembler: TableAssembler, typeUrl: string, ...removals: string[]): Assembled {
+  return assembler.take({ typeUrl, upserts: [], removals, systemVersion: '' });
+}
+
+test('nothing is handed out before the version that completes it', () => {
+  const assembler = new TableAssembler();
+  const parts = [gatewayPart('1'), modelPart('ml/a', '1'), endpointsPart('ml/a/x', '10.0.0.1:80')];
+  for (const part of parts) assert.equal(give(assembler, part).table, undefined);
+  assert.deepEqual(assembler.resources(), []);
+  const table = give(assembler, versionPart('1-a')).table;
+  assert.equal(table?.version, '1-a');
+  assert.equal(table.gateway.listeners[0]?.name, '1');
+  assert.equal(table.models.get('ml/a')?.version, '1');
+  assert.equal(table.endpoints.get('ml/a/x')?.endpoints.length, 1);
+  assert.deepEqual(assembler.resources(), [...parts, versionPart('1-a')]);
+});
+
+test('a table is not touched by what comes after it, and shares what did not change', () => {
+  const assembler = new TableAssembler();
+  const first = give(
+    assembler,
+    gatewayPart('1'),
+    modelPart('ml/a', '1'),
+    modelPart('ml/b', '1'),
+    versionPart('1'),
+  ).table;
+  give(assembler, modelPart('ml/b', '2'));
+  remove(assembler, MODEL_TYPE, 'ml/a');
+  const second = give(assembler, modelPart('ml/c', '1'), versionPart('2')).table;
+  assert.deepEqual([...(first?.models.keys() ?? [])], ['ml/a', 'ml/b']);
+  assert.equal(first?.models.get('ml/b')?.version, '1');
+  assert.deepEqual([...(second?.models.keys() ?? [])], ['ml/b', 'ml/c']);
+  assert.equal(second?.gateway, first?.gateway);
+  assert.equal(second?.endpoints, first?.endpoints);
+});
+
+test('a part that cannot be used is refused by name, and the old one stays', () => {
+  const assembler = new TableAssembler();
+  give(assembler, gatewayPart('1'), modelPart('ml/a', '1'), endpointsPart('ml/a/x', '10.0.0.1:80'), versionPart('1'));
+  const model = (init: Parameters<typeof create<typeof ModelSchema>>[1]) =>
+    toBinary(ModelSchema, create(ModelSchema, init));
+  const named = { id: 'a', names: ['a'] };
+  for (const [typeUrl, name, body, reason] of [
+    [MODEL_TYPE, 'ml/a', GARBAGE, /ml\/a/],
+    [MODEL_TYPE, 'ml/a', model({ timeouts: {} }), /no name/],
+    [MODEL_TYPE, 'ml/a', model(named), /no timeouts/],
+    [MODEL_TYPE, 'ml/a', model({ ...named, timeouts: {}, backends: [{ name: 'x' }, { name: 'x' }] }), /two backends/],
+    [ENDPOINT_GROUP_TYPE, 'ml/a/x', GARBAGE, /ml\/a\/x/],
+    [ENDPOINT_GROUP_TYPE, 'ml/a/x', endpointsPart('', 'gpu.local:80').body, /ip:port/],
+    [ENDPOINT_GROUP_TYPE, 'ml/a/x', endpointsPart('', '10.0.0.1').body, /ip:port/],
+    [
+      ENDPOINT_GROUP_TYPE,
+      'ml/a/x',
+      toBinary(EndpointGroupSchema, create(EndpointGroupSchema, { endpoints: [{ address: '10.0.0.1:80' }] })),
+      /identity/,
+    ],
+    [GATEWAY_TYPE, 'default', Uint8Array.of(), /no listener/],
+    [GATEWAY_TYPE, 'other', gatewayPart('2').body, /named/],
+  ] as const) {
+    const { refused } = give(assembler, { typeUrl, name, version: '2', body });
+    assert.deepEqual(refused?.names, [name]);
+    assert.match(refused.message, reason);
+  }
+  const { table } = give(assembler, versionPart('2'));
+  assert.equal(table?.version, '2');
+  assert.equal(table.models.get('ml/a')?.version, '1');
+  assert.equal(table.endpoints.get('ml/a/x')?.endpoints[0]?.address, '10.0.0.1:80');
+  assert.equal(table.gateway.listeners[0]?.name, '1');
+});
+
+test('IPv6 endpoints are usable', () => {
+  const assembler = new TableAssembler();
+  assert.equal(give(assembler, endpointsPart('ml/a/x', '[fd00::7]:8000', '[::ffff:10.0.0.1]:80')).refused, undefined);
+});
+
+test('without a gateway there is no table; what was collected comes with the first gateway', () => {
+  const assembler = new TableAssembler();
+  assert.equal(give(assembler, modelPart('ml/a', '1'), versionPart('1')).table, undefined);
+  const table = give(assembler, gatewayPart('1'), versionPart('2')).table;
+  assert.deepEqual([...(table?.models.keys() ?? [])], ['ml/a']);
+});
+
+test('a gateway or version that vanishes, or a version that cannot be read, leaves the table as it is', () => {
+  const assembler = new TableAssembler();
+  give(assembler, gatewayPart('1'), modelPart('ml/a', '1'), versionPart('1'));
+  remove(assembler, GATEWAY_TYPE, 'default');
+  remove(assembler, MODEL_TYPE, 'ml/a');
+  assert.equal(remove(assembler, TABLE_VERSION_TYPE, 'default').table, undefined);
+  assert.deepEqual(give(assembler, versionPart('')).refused?.names, ['default']);
+  const next = give(assembler, modelPart('ml/b', '1'), versionPart('2')).table;
+  assert.equal(next?.gateway.listeners[0]?.name, '1');
+  assert.deepEqual([...next.models.keys()], ['ml/b']);
+});
+
+test('an answer that brings no new version completes what was collected of the old one, once', () => {
+  const assembler = new TableAssembler();
+  give(assembler, gatewayPart('1'), versionPart('1'));
+  give(assembler, modelPart('ml/a', '1'));
+  const synced = { typeUrl: TABLE_VERSION_TYPE, upserts: [], removals: [], systemVersion: '' };
+  assert.equal(assembler.take(synced).table?.models.size, 1);
+  assert.equal(assembler.take(synced).table, undefined);
+});
+
+test('deltas add up to tables', () => {
+  const name = fc.constantFrom('ml/a', 'ml/b', 'ml/c');
+  const step = fc.oneof(
+    fc.record({ kind: fc.constant('put' as const), name, version: fc.constantFrom('1', '2') }),
+    fc.record({ kind: fc.constant('remove' as const), name }),
+    fc.record({ kind: fc.constant('complete' as const) }),
+  );
+  fc.assert(
+    fc.property(fc.array(step, { maxLength: 30 }), steps => {
+      const assembler = new TableAssembler();
+      give(assembler, gatewayPart('1'));
+      const followed = new Map<string, unknown>();
+      let version = 0;
+      let before: RouteTable | undefined;
+      for (const each of steps) {
+        if (each.kind === 'put') give(assembler, modelPart(each.name, each.version));
+        if (each.kind === 'remove') remove(assembler, MODEL_TYPE, each.name);
+        if (each.kind !== 'complete') continue;
+        version += 1;
+        const table = give(assembler, versionPart(String(version))).table;
+        assert.ok(table);
+        const { models, removedModels } = diffTables(before, table, 0);
+        before = table;
+        for (const [key, model] of models) followed.set(key, model);
+        for (const key of removedModels) followed.delete(key);
+        assert.deepEqual(followed, new Map(table.models));
+        const kept = assembler.resources().filter(({ typeUrl }) => typeUrl === MODEL_TYPE);
+        assert.deepEqual(new Set(kept.map(resource => resource.name)), new Set(followed.keys()));
+      }
+    }),
+  );
+});

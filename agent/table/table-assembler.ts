@@ -1,0 +1,111 @@
+import type { EndpointGroup, Gateway, Model } from '../../proto/gen/fairlead/v1/table_pb.js';
+import { ENDPOINT_GROUP_TYPE, MODEL_TYPE, TABLE_VERSION_TYPE } from '../../proto/table-types.ts';
+import type { RefusedUpdate, TypeUpdate } from '../../xds/delta-client.ts';
+import type { Resource } from '../../xds/resource.ts';
+import { readResource, type TablePart } from './read-resource.ts';
+import type { RouteTable } from './route-table.ts';
+
+/** What became of an update. */
+export interface Assembled {
+  /** Parts that could not be used; the old ones stay. */
+  readonly refused: RefusedUpdate | undefined;
+  /** Set when the update completed a table; parts that are as before are the very same objects. */
+  readonly table: RouteTable | undefined;
+}
+
+/**
+ * Collects parts of the route table as they arrive and hands out whole tables: a response of the type TableVersion
+ * says that what has been collected is the control plane's state of that version (see `xds/atomic-order.ts`).
+ */
+export class TableAssembler {
+  #table: RouteTable | undefined;
+  #version = '';
+  /** Collected since the last table; undefined: removed. */
+  #gateway: Gateway | undefined;
+  readonly #models = new Map<string, Model | undefined>();
+  readonly #endpoints = new Map<string, EndpointGroup | undefined>();
+  /** The parts as they came, of the last table and (staged) of the next, to be kept on disk. */
+  readonly #resources = new Map<string, Resource>();
+  readonly #staged = new Map<string, Resource | undefined>();
+
+  /** The parts of the last complete table. */
+  resources(): readonly Resource[] {
+    return [...this.#resources.values()];
+  }
+
+  take(update: TypeUpdate): Assembled {
+    const reasons = new Map<string, string>();
+    for (const resource of update.upserts) {
+      const part = readResource(resource);
+      if (part.kind === 'unreadable') {
+        reasons.set(resource.name, part.reason);
+      } else {
+        this.#collect(part);
+        this.#staged.set(key(resource.typeUrl, resource.name), resource);
+      }
+    }
+    for (const name of update.removals) this.#remove(update.typeUrl, name);
+    const refused = reasons.size === 0 ? undefined : { names: [...reasons.keys()], message: words(reasons) };
+    // A version that vanished, or cannot be read, completes nothing: the last table is still the best there is.
+    const complete = update.typeUrl === TABLE_VERSION_TYPE && refused === undefined && update.removals.length === 0;
+    return { refused, table: complete ? this.#complete() : undefined };
+  }
+
+  #collect(part: TablePart): void {
+    if (part.kind === 'version') this.#version = part.version;
+    if (part.kind === 'gateway') this.#gateway = part.gateway;
+    if (part.kind === 'model') this.#models.set(part.name, part.model);
+    if (part.kind === 'endpoints') this.#endpoints.set(part.name, part.group);
+  }
+
+  #remove(typeUrl: string, name: string): void {
+    if (typeUrl === MODEL_TYPE) this.#models.set(name, undefined);
+    else if (typeUrl === ENDPOINT_GROUP_TYPE) this.#endpoints.set(name, undefined);
+    // There is always a gateway: one that vanishes is a mistake of the control plane, and the old one stays.
+    else return;
+    this.#staged.set(key(typeUrl, name), undefined);
+  }
+
+  #complete(): RouteTable | undefined {
+    const gateway = this.#gateway ?? this.#table?.gateway;
+    // An empty control plane, or one whose gateway was refused: there is no table to follow yet.
+    if (gateway === undefined || this.#version === '') return undefined;
+    if (this.#table?.version === this.#version && this.#staged.size === 0) return undefined;
+    const table: RouteTable = {
+      version: this.#version,
+      gateway,
+      models: merge(this.#table?.models, this.#models),
+      endpoints: merge(this.#table?.endpoints, this.#endpoints),
+    };
+    this.#table = table;
+    for (const [name, resource] of this.#staged) {
+      if (resource === undefined) this.#resources.delete(name);
+      else this.#resources.set(name, resource);
+    }
+    this.#gateway = undefined;
+    for (const collected of [this.#models, this.#endpoints, this.#staged]) collected.clear();
+    return table;
+  }
+}
+
+function merge<Part>(
+  before: ReadonlyMap<string, Part> | undefined,
+  changes: ReadonlyMap<string, Part | undefined>,
+): ReadonlyMap<string, Part> {
+  if (before !== undefined && changes.size === 0) return before;
+  const merged = new Map(before);
+  for (const [name, part] of changes) {
+    if (part === undefined) merged.delete(name);
+    else merged.set(name, part);
+  }
+  return merged;
+}
+
+/** Names quoted so that the control plane can tell which of a response are meant. */
+function words(reasons: ReadonlyMap<string, string>): string {
+  return [...reasons].map(([name, reason]) => `"${name}": ${reason}`).join('; ');
+}
+
+function key(typeUrl: string, name: string): string {
+  return `${typeUrl} ${name}`;
+}

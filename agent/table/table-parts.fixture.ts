@@ -1,0 +1,38 @@
+import { create, toBinary } from '@bufbuild/protobuf';
+import { EndpointGroupSchema, GatewaySchema, ModelSchema } from '../../proto/gen/fairlead/v1/table_pb.js';
+import { TableVersionSchema } from '../../proto/gen/fairlead/v1/table_version_pb.js';
+import {
+  DEFAULT_NAME,
+  ENDPOINT_GROUP_TYPE,
+  GATEWAY_TYPE,
+  MODEL_TYPE,
+  TABLE_VERSION_TYPE,
+} from '../../proto/table-types.ts';
+import type { Resource } from '../../xds/resource.ts';
+
+/** Parts of a table as a control plane sends them, for tests. The version of each is part of its content. */
+export function gatewayPart(version: string): Resource {
+  const listeners = [{ name: version, address: '0.0.0.0', port: 8888 }];
+  const body = toBinary(GatewaySchema, create(GatewaySchema, { listeners }));
+  return { typeUrl: GATEWAY_TYPE, name: DEFAULT_NAME, version, body };
+}
+
+export function modelPart(name: string, version: string, ...backends: string[]): Resource {
+  const named = backends.map(backend => ({ name: backend }));
+  const message = create(ModelSchema, { id: name, names: [name], version, timeouts: {}, backends: named });
+  return { typeUrl: MODEL_TYPE, name, version, body: toBinary(ModelSchema, message) };
+}
+
+export function endpointsPart(name: string, ...addresses: string[]): Resource {
+  const endpoints = addresses.map(address => ({ address, id: address }));
+  const body = toBinary(EndpointGroupSchema, create(EndpointGroupSchema, { endpoints }));
+  return { typeUrl: ENDPOINT_GROUP_TYPE, name, version: addresses.join(), body };
+}
+
+export function versionPart(version: string): Resource {
+  const body = toBinary(TableVersionSchema, create(TableVersionSchema, { version }));
+  return { typeUrl: TABLE_VERSION_TYPE, name: DEFAULT_NAME, version, body };
+}
+
+/** Bytes that no protobuf message has. */
+export const GARBAGE = Uint8Array.of(0xff, 0xff, 0xff);

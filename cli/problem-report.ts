@@ -1,0 +1,44 @@
+import { createColors } from 'picocolors';
+import type { FieldPath } from '../crds/field-problem.ts';
+import type { Plan } from '../operator/plan/plan.ts';
+import type { DirectoryReading } from '../operator/source/directory.ts';
+import { byPlace, type Problem, problemAt, type Severity } from '../operator/source/problem.ts';
+
+/** Everything to tell about a reading: what is wrong with the files, and what the plan found. */
+export function allProblems(reading: DirectoryReading, plan: Plan): Problem[] {
+  const problems = [...reading.problems];
+  const tell = (key: string, severity: Severity, path: FieldPath, message: string) => {
+    const origin = reading.state.modelDeployments.get(key)?.origin;
+    if (origin?.kind !== 'file') return;
+    const place = path.length === 0 ? origin : reading.locate(origin, path);
+    problems.push(problemAt(origin.file, place, { severity, resource: `ModelDeployment ${key}`, path, message }));
+  };
+  for (const [key, { conditions }] of plan.statuses) {
+    const refused = conditions.find(({ type, status }) => type === 'Accepted' && status === 'False');
+    if (refused !== undefined) tell(key, 'error', [], `not served: ${refused.message}`);
+  }
+  for (const { resource, path, message } of plan.warnings) tell(resource, 'warning', path, message);
+  return problems.sort(byPlace);
+}
+
+/** Problems for people: a line each, beginning with `file:line:column` as editors and terminals know it. */
+export function problemText(problems: readonly Problem[], colour: boolean): string {
+  const paint = createColors(colour);
+  const severityColour = { error: paint.red, warning: paint.yellow, ignored: paint.dim };
+  return problems
+    .map(({ severity, file, line, column, path, message }) => {
+      const place = line === 0 ? file : `${file}:${line}:${column}`;
+      const field = path === '' ? '' : `${paint.cyan(path)}: `;
+      return `${paint.bold(place)}: ${severityColour[severity](severity)}: ${field}${message}\n`;
+    })
+    .join('');
+}
+
+/** How many problems of each severity, such as "2 errors, 1 warning"; empty when there are none. */
+export function problemCount(problems: readonly Problem[]): string {
+  const count = (severity: Severity, noun: string) => {
+    const found = problems.filter(problem => problem.severity === severity).length;
+    return found === 0 ? [] : [`${found} ${noun}${found === 1 || severity === 'ignored' ? '' : 's'}`];
+  };
+  return [...count('error', 'error'), ...count('warning', 'warning'), ...count('ignored', 'ignored')].join(', ');
+}

@@ -1,0 +1,123 @@
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, describe, test } from 'node:test';
+import { until } from '../test/e2e/harness/until.ts';
+import { runSim } from './sim.ts';
+
+/** A port that was free a moment ago. */
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.9.10');
+  await once(server, 'listening');
+  const { port } = server.address() as { port: number };
+  server.close();
+  await once(server, 'close');
+  return port;
+}
+
+describe('fairlead sim', () => {
+  let directory: string;
+  let port: number;
+  before(async () => {
+    directory = await mkdtemp(join(tmpdir(), 'sim-'));
+    port = await freePort();
+    await writeFile(join(directory, 'pods.yaml'), JSON.stringify(pod('one', '127.0.9.10')));
+    await writeFile(join(directory, 'empty.yaml'), 'kind: Service\n');
+  });
+  after(() => rm(directory, { recursive: true }));
+
+  const silent = { log: () => {}, complain: (line: string) => assert.fail(line) };
+  const pod = (name: string, address: string, model = 'acme/m') => ({
+    kind: 'Pod',
+    metadata: { name, annotations: { 'sim.fairlead.dev/model': model } },
+    spec: { containers: [{ ports: [{ containerPort: port }] }] },
+    status: { podIP: address },
+  });
+  const served = async (address: string): Promise<string | undefined> => {
+    const answer = await fetch(`http://${address}:${port}/v1/models`).catch(() => undefined);
+    const body = (await answer?.json()) as { data: { id: string }[] } | undefined;
+    return body?.data[0]?.id;
+  };
+
+  test('serves the pods until told to stop, and says where', async () => {
+    const stop = new AbortController();
+    const lines: string[] = [];
+    const said = Promise.withResolvers<void>();
+    const log = (line: string) => {
+      lines.push(line);
+      if (lines.length === 2) said.resolve();
+    };
+    const ended = runSim(directory, { ...silent, signal: stop.signal, log, control: '127.0.0.1:0' });
+    await Promise.race([said.promise, ended]);
+    const url = `http://127.0.9.10:${port}`;
+    assert.equal(lines[0], `one serves acme/m at ${url}`);
+    assert.equal((await fetch(`${url}/health`)).status, 200);
+    const control = /http:\S+/.exec(lines[1] ?? '')?.[0] ?? '';
+    const fault = { pod: 'one', fault: { kind: 'status', status: 500 } };
+    assert.equal((await fetch(control, { method: 'POST', body: JSON.stringify(fault) })).status, 200);
+    await assert.rejects(
+      runSim(directory, { ...silent, signal: stop.signal }),
+      new RegExp(`127.0.9.10:${port} is taken`),
+      'a second one says who is in its way',
+    );
+    stop.abort();
+    await ended;
+    await assert.rejects(fetch(`${url}/health`));
+  });
+
+  test('follows changes: pods come, go and change, the others go on', async () => {
+    const stop = new AbortController();
+    const complaints: string[] = [];
+    const live = await mkdtemp(join(tmpdir(), 'sim-'));
+    const file = join(live, 'pods.yaml');
+    const write = (...pods: readonly object[]) =>
+      writeFile(file, pods.map(each => JSON.stringify(each)).join('\n---\n'));
+    await write();
+    const ended = runSim(live, { ...silent, signal: stop.signal, complain: line => complaints.push(line) });
+    try {
+      const [one, two, three] = ['127.0.9.21', '127.0.9.22', '127.0.9.23'] as const;
+      await write(pod('one', one), pod('two', two));
+      await until('both', async () => (await served(one)) && (await served(two)));
+      // A request that is running tells whether a pod goes on.
+      const running = fetch(`http://${one}:${port}/v1/completions`, {
+        method: 'POST',
+        headers: { 'content-type': 'application/json' },
+        body: JSON.stringify({ prompt: 'x', max_tokens: 20, stream: true }),
+      }).then(response => response.text());
+      await write(pod('one', one), pod('two', two, 'acme/other'), pod('three', three));
+      await until('the third', async () => (await served(three)) === 'acme/m');
+      assert.equal(await served(two), 'acme/other');
+      await writeFile(file, 'kind: [');
+      await until('a complaint', () => complaints.length === 1);
+      assert.match(complaints[0] ?? '', /pods\.yaml/);
+      assert.equal(await served(three), 'acme/m', 'a file that breaks ends nothing');
+      await write(pod('one', one), pod('three', three), pod('clash', three));
+      await until('another complaint', () => complaints.length === 2);
+      assert.match(complaints[1] ?? '', new RegExp(`${three}:${port} is taken`));
+      await until('the second gone', async () => (await served(two)) === undefined);
+      assert.match(await running, /\[DONE\]\s*$/);
+    } finally {
+      stop.abort();
+      await ended;
+      await rm(live, { recursive: true });
+    }
+    assert.equal(await served('127.0.9.21'), undefined);
+  });
+
+  test('a path without pods is said to be so, and followed', async () => {
+    const stop = new AbortController();
+    const said = Promise.withResolvers<string>();
+    const ended = runSim(join(directory, 'empty.yaml'), { ...silent, signal: stop.signal, log: said.resolve });
+    assert.match(await said.promise, /empty\.yaml declares no Pod with the annotation/);
+    stop.abort();
+    await ended;
+  });
+
+  test('a path that does not exist is an error', async () => {
+    const { signal } = new AbortController();
+    await assert.rejects(runSim(join(directory, 'nosuch'), { ...silent, signal }), /ENOENT/);
+  });
+});

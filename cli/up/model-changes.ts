@@ -1,0 +1,44 @@
+import { isDeepStrictEqual } from 'node:util';
+import type { Plan } from '../../operator/plan/plan.ts';
+
+/** What a person is told of the change from one plan to the next: "+ qwen  2/2", "− llama", "~ llama  2/2 → 1/2". */
+export function modelChanges(before: Plan, now: Plan): string[] {
+  const regrouped = changedGroups(before, now);
+  const lines = isDeepStrictEqual(before.gateway, now.gateway) ? [] : ['~ settings of the gateway'];
+  const kept = (key: string) => before.models.get(key)?.id === now.models.get(key)?.id;
+  for (const [key, model] of before.models) if (!kept(key)) lines.push(`− ${publicName(model)}`);
+  for (const [key, model] of now.models) {
+    const old = kept(key) ? before.models.get(key) : undefined;
+    const ready = readiness(now, key);
+    if (old === undefined) lines.push(`+ ${publicName(model)}  ${ready}`);
+    else if (readiness(before, key) !== ready)
+      lines.push(`~ ${publicName(model)}  ${readiness(before, key)} → ${ready}`);
+    else if (old !== model || regrouped.has(key)) lines.push(`~ ${publicName(model)}  ${ready}`);
+  }
+  return lines;
+}
+
+/** "2/3": endpoints that take requests, of those that should. */
+export function readiness(plan: Plan, key: string): string {
+  const { ready = 0, total = 0 } = plan.statuses.get(key)?.endpoints ?? {};
+  return `${ready}/${total}`;
+}
+
+/** How clients name it, and which version. */
+export function publicName({ id, version }: { readonly id: string; readonly version: string }): string {
+  return version ? `${id}@${version}` : id;
+}
+
+/** Keys of the models whose endpoints are other ones, or set otherwise. What did not change is the same object. */
+function changedGroups(before: Plan, now: Plan): Set<string> {
+  const models = new Set<string>();
+  for (const [one, other] of [
+    [before, now],
+    [now, before],
+  ] as const) {
+    for (const [group, endpoints] of one.endpoints) {
+      if (other.endpoints.get(group) !== endpoints) models.add(group.slice(0, group.lastIndexOf('/')));
+    }
+  }
+  return models;
+}

@@ -1,0 +1,38 @@
+import { type ErrorDialect, errorBody } from '../errors/body.ts';
+import { errorSpec } from '../errors/codes.ts';
+import { OWN_DETAILS_PREFIX } from '../errors/envoy-replies.ts';
+import type { Refusal } from '../errors/refusal.ts';
+import { EXCHANGE_NAMESPACE, type ExchangeFact } from '../proto/exchange-names.ts';
+import type { Immediate } from './server/encode.ts';
+
+/** What the gateway answers by itself where nothing is wrong. */
+export function jsonAnswer(value: object): Immediate {
+  return {
+    status: 200,
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify(value),
+    details: `${OWN_DETAILS_PREFIX}answered`,
+  };
+}
+
+/**
+ * The answer to a request that is not served, in the shape that the client's SDK reads.
+ *
+ * @param model public id of the model that the request is for, once that is known: the refusal is counted as that one's
+ */
+export function refusalAnswer(refusal: Refusal, dialect: ErrorDialect, model: string | undefined): Immediate {
+  const { code, retryAfterSeconds } = refusal;
+  return {
+    status: errorSpec(code).status,
+    headers: {
+      'content-type': 'application/json',
+      ...refusal.headers,
+      ...(retryAfterSeconds !== undefined && { 'retry-after': String(Math.ceil(retryAfterSeconds)) }),
+    },
+    body: errorBody(refusal, dialect),
+    details: OWN_DETAILS_PREFIX + code,
+    ...(model !== undefined && {
+      metadata: { [EXCHANGE_NAMESPACE]: { model } satisfies Partial<Record<ExchangeFact, string>> },
+    }),
+  };
+}

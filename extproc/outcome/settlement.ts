@@ -1,0 +1,38 @@
+import type { SettlementKind } from '../../telemetry/snapshot.ts';
+import type { AccessRecord } from './access-record.ts';
+import { type Tokens, tokensBySize } from './estimate.ts';
+
+/** What was forecast when the exchange was picked. */
+export interface Forecast {
+  readonly promptTokens: number;
+  /** 0 where the endpoint generates no text. */
+  readonly outputTokens: number;
+  /** Whether the client asked for a stream of events. */
+  readonly stream: boolean;
+}
+
+interface Settlement {
+  readonly tokens: Tokens;
+  readonly kind: SettlementKind;
+}
+
+/**
+ * The tokens that an exchange took: as the answer told them, else estimated by its size. Of usage that was not read to
+ * its end, what is higher than the estimate is believed.
+ */
+export function settlementOf(record: AccessRecord, forecast: Forecast): Settlement {
+  const { usage, status, responseBytes } = record;
+  const estimate = tokensBySize({ ...forecast, status, responseBytes });
+  if (usage?.status === 'complete') {
+    const prompt = usage.promptTokens ?? estimate.prompt;
+    return { tokens: { prompt, completion: usage.completionTokens ?? 0 }, kind: 'usage' };
+  }
+  const prompt = usage?.promptTokens ?? estimate.prompt;
+  const completion = Math.max(usage?.completionTokens ?? 0, estimate.completion);
+  return { tokens: { prompt, completion }, kind: prompt + completion > 0 ? 'estimate' : 'nothing' };
+}
+
+/** What is taken for granted where no record came. */
+export function settlementWithoutRecord({ promptTokens, outputTokens }: Forecast): Settlement {
+  return { tokens: { prompt: promptTokens, completion: outputTokens }, kind: 'no_record' };
+}

@@ -1,0 +1,32 @@
+import { create } from '@bufbuild/protobuf';
+import { durationMs } from '../../crds/duration.ts';
+import type { InferenceGatewaySpec } from '../../crds/inference-gateway.ts';
+import { type Gateway, GatewaySchema, Validation } from '../../proto/gen/fairlead/v1/table_pb.js';
+
+/** What depends on how Fairlead is started. */
+export interface PlanOptions {
+  /** `fairlead up` on one machine: what asks nobody for a name is only bound to this machine. */
+  readonly standalone: boolean;
+}
+
+const LOOPBACK = '127.0.0.1';
+const EVERYWHERE = '0.0.0.0';
+
+const VALIDATION = { off: Validation.OFF, basic: Validation.BASIC, strict: Validation.STRICT } as const;
+
+/** The gateway as the table carries it. */
+export function gatewayMessage(spec: InferenceGatewaySpec, { standalone }: PlanOptions): Gateway {
+  const open = standalone && spec.authentication.mode === 'none' ? LOOPBACK : EVERYWHERE;
+  return create(GatewaySchema, {
+    listeners: spec.listeners.map(({ name, port, address }) => ({ name, port, address: address ?? open })),
+    adminAddress: spec.admin.address ?? (standalone ? LOOPBACK : EVERYWHERE),
+    adminPort: spec.admin.port,
+    maxBodyBytes: spec.maxBodyBytes,
+    modelHeaders: spec.modelHeaders.map(name => name.toLowerCase()),
+    validation: VALIDATION[spec.validation],
+    explainAllowed: spec.explain.allow ?? standalone,
+    endpointMetrics: spec.admin.endpointLabels,
+    clientHeadersMs: durationMs(spec.clientTimeouts.headers),
+    clientUploadMs: durationMs(spec.clientTimeouts.upload),
+  });
+}

@@ -1,0 +1,85 @@
+import { isDeepStrictEqual } from 'node:util';
+import type { BackendEndpoints } from './backend-endpoints.ts';
+import type { NameConflict } from './name-claims.ts';
+
+/** One condition of a resource, in Gateway API's words; the message says what to do. */
+interface Condition {
+  readonly type: 'Accepted' | 'BackendsResolved' | 'Ready';
+  readonly status: 'True' | 'False' | 'Unknown';
+  /** One CamelCase word for programs. */
+  readonly reason: string;
+  readonly message: string;
+}
+
+/** What users are told about a resource. */
+export interface ResourceStatus {
+  /** The generation of the resource that this is about. */
+  readonly observedGeneration: number;
+  readonly conditions: readonly Condition[];
+}
+
+/** What users are told about a ModelDeployment. */
+export interface ModelStatus extends ResourceStatus {
+  /** Those that take new requests, of those that should. */
+  readonly endpoints: { readonly ready: number; readonly total: number };
+}
+
+/** The status of a model that is in the table, by what was found for each of its backends; `before` if that says the same. */
+export function servedStatus(
+  observedGeneration: number,
+  backends: readonly { readonly name: string; readonly found: BackendEndpoints }[],
+  before: ModelStatus | undefined,
+): ModelStatus {
+  const endpoints = { ready: 0, total: 0 };
+  for (const { found } of backends) {
+    endpoints.ready += found.ready;
+    endpoints.total += found.total;
+  }
+  const lacking = backends.filter(({ found }) => found.lacking !== undefined);
+  const why = lacking.map(({ name, found }) => `backend ${name}: ${found.lacking}`).join('; ');
+  const conditions: Condition[] = [
+    { type: 'Accepted', status: 'True', reason: 'Accepted', message: '' },
+    lacking.length === 0
+      ? { type: 'BackendsResolved', status: 'True', reason: 'Resolved', message: '' }
+      : { type: 'BackendsResolved', status: 'False', reason: 'NoEndpoints', message: why },
+    endpoints.ready > 0
+      ? { type: 'Ready', status: 'True', reason: 'Ready', message: `${endpoints.ready}/${endpoints.total} endpoints` }
+      : { type: 'Ready', status: 'False', reason: 'NoEndpoints', message: why },
+  ];
+  const status: ModelStatus = { observedGeneration, conditions, endpoints };
+  return before !== undefined && isDeepStrictEqual(before, status) ? before : status;
+}
+
+/** The status of a model that lost its names to an older one. */
+export function conflictStatus(observedGeneration: number, id: string, conflict: NameConflict): ModelStatus {
+  const message = describeConflict(id, conflict);
+  const conditions: Condition[] = [
+    { type: 'Accepted', status: 'False', reason: 'NameConflict', message },
+    { type: 'BackendsResolved', status: 'Unknown', reason: 'NotAccepted', message: '' },
+    { type: 'Ready', status: 'False', reason: 'NotAccepted', message: 'not served: see Accepted' },
+  ];
+  return { observedGeneration, conditions, endpoints: { ready: 0, total: 0 } };
+}
+
+/** The status of the gateway that is served, and of one that is not since `older` is. */
+export function gatewayStatus(observedGeneration: number, older?: string): ResourceStatus {
+  const accepted: Condition =
+    older === undefined
+      ? { type: 'Accepted', status: 'True', reason: 'Accepted', message: '' }
+      : {
+          type: 'Accepted',
+          status: 'False',
+          reason: 'GatewayConflict',
+          message: `one InferenceGateway is served, and ${older} is older: delete one of the two`,
+        };
+  return { observedGeneration, conditions: [accepted] };
+}
+
+function describeConflict(id: string, { over, name, holder }: NameConflict): string {
+  const since = `${holder.key} since ${new Date(holder.createdAtMs).toISOString()}`;
+  if (over === 'default') return `${since} is the default of id "${name}": only one may have default: true`;
+  if (over === 'name') return `${name === id ? 'id' : 'alias'} "${name}" is taken by ${since}`;
+  return holder.version === undefined
+    ? `id "${name}" is taken by ${since}: versions of one model each need their own spec.version`
+    : `version ${holder.version} of id "${name}" is taken by ${since}`;
+}

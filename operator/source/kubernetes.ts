@@ -1,0 +1,137 @@
+import { setTimeout as pause } from 'node:timers/promises';
+import type { KubeConfig } from '@kubernetes/client-node';
+import { type ClusterState, sameState } from './cluster-state.ts';
+import { Doorbell } from './doorbell.ts';
+import { type ResolveHost, systemResolver } from './host-addresses.ts';
+import { ApiConnection } from './kubernetes/api-connection.ts';
+import { Assembly, NamespaceReplicas } from './kubernetes/assembly.ts';
+import { GATEWAY_COLLECTION, MODEL_COLLECTION, type RefusedResource } from './kubernetes/declared-object.ts';
+import { followCollection, type ListWatchEvent } from './kubernetes/list-watch.ts';
+import { POD_COLLECTION } from './kubernetes/pod-facts.ts';
+import { ResolvedModels } from './kubernetes/resolved-models.ts';
+
+/** A change is told this long after its first sign, milliseconds: a rollout changes many pods at once. */
+const DEBOUNCE_MS = 10;
+/** A connection that is silent for this long is dead, milliseconds. Watches are asked to end before. */
+const IDLE_MS = 50_000;
+
+/** What a cluster holds, and what of it cannot be served. */
+export interface ClusterReading {
+  readonly state: ClusterState;
+  /** Not in the state, with what is wrong with them. In the order of kinds and names. */
+  readonly refused: readonly RefusedResource[];
+}
+
+/** What happens between the API server and the source, ready to be logged. */
+export type SourceEvent = ListWatchEvent | { readonly event: 'source.state_failed'; readonly reason: string };
+
+interface ClusterWatchOptions {
+  /** How to reach the API server, and as whom. */
+  readonly kubeConfig: KubeConfig;
+  /** The namespaces that count, at least one; all of them when absent. */
+  readonly namespaces?: readonly string[];
+  /** Ends the watch. */
+  readonly signal: AbortSignal;
+  /**
+   * Called once everything was listed and after every change that makes a difference, never twice at a time. What it
+   * throws is told as an event, the first time to the caller of `watchCluster`.
+   */
+  readonly onState: (reading: ClusterReading) => void;
+  readonly onEvent?: (event: SourceEvent) => void;
+  /** How host names become addresses; by the machine's own resolver when absent. */
+  readonly resolveHost?: ResolveHost;
+  /** A connection that is silent for this long is given up, milliseconds. */
+  readonly idleMs?: number;
+}
+
+/** A watch that has begun. */
+export interface ClusterWatch {
+  /** Done when the signal was aborted and nothing of the watch is left. */
+  readonly ended: Promise<void>;
+}
+
+/**
+ * Watches the ModelDeployments, InferenceGateways and pods of a cluster. Done when the first state was told, however
+ * long the API server lets wait for it; the watch goes on until `signal` is aborted, also while the API server is away.
+ */
+export async function watchCluster(options: ClusterWatchOptions): Promise<ClusterWatch> {
+  const first = Promise.withResolvers<void>();
+  const ended = follow(options, first.resolve);
+  await Promise.race([first.promise, ended]);
+  return { ended };
+}
+
+async function follow(options: ClusterWatchOptions, begun: () => void): Promise<void> {
+  const { kubeConfig, namespaces, onState, onEvent = () => {}, resolveHost = systemResolver } = options;
+  // What is left of the watch ends with the loop, also when that ends by an error.
+  const stop = new AbortController();
+  const signal = AbortSignal.any([options.signal, stop.signal]);
+  const bell = new Doorbell();
+  const ring = () => bell.ring();
+  const scopes = (namespaces ?? [undefined]).map(namespace => ({ namespace, replicas: new NamespaceReplicas() }));
+  const api = new ApiConnection(kubeConfig, options.idleMs ?? IDLE_MS);
+  const common = { api, signal, onChange: ring, onEvent };
+  const reader = new ClusterReader(
+    scopes.map(({ replicas }) => replicas),
+    resolveHost,
+    ring,
+  );
+  const following = scopes.flatMap(({ namespace, replicas: { models, gateways, pods } }) => [
+    followCollection({ ...common, collection: { ...MODEL_COLLECTION, namespace }, replica: models }),
+    followCollection({ ...common, collection: { ...GATEWAY_COLLECTION, namespace }, replica: gateways }),
+    followCollection({ ...common, collection: { ...POD_COLLECTION, namespace }, replica: pods }),
+  ]);
+  let last: ClusterReading | undefined;
+  signal.addEventListener('abort', ring);
+  try {
+    while (!signal.aborted) {
+      await bell.wait();
+      await pause(DEBOUNCE_MS, undefined, { signal }).catch(() => undefined);
+      const reading = reader.read();
+      if (signal.aborted || reading === undefined || reading === last) continue;
+      try {
+        onState(reading);
+      } catch (error) {
+        if (last === undefined) throw error;
+        onEvent({ event: 'source.state_failed', reason: error instanceof Error ? error.message : String(error) });
+      }
+      last = reading;
+      begun();
+    }
+  } finally {
+    stop.abort();
+    reader.stop();
+    await Promise.all(following);
+  }
+}
+
+/** Turns replicas into readings, again and again. */
+class ClusterReader {
+  readonly #namespaces: readonly NamespaceReplicas[];
+  readonly #assembly: Assembly;
+  readonly #models: ResolvedModels;
+  #last: ClusterReading | undefined;
+
+  constructor(namespaces: readonly NamespaceReplicas[], resolveHost: ResolveHost, changed: () => void) {
+    this.#namespaces = namespaces;
+    this.#assembly = new Assembly(namespaces);
+    this.#models = new ResolvedModels(resolveHost, changed);
+  }
+
+  /** The same object while nothing changed; undefined until everything was listed. */
+  read(): ClusterReading | undefined {
+    if (!this.#namespaces.every(({ synced }) => synced)) return undefined;
+    const { gateways, pods, refused, modelDeployments } = this.#assembly.read();
+    const resolved = this.#models.read(modelDeployments);
+    if (resolved === undefined) return undefined;
+    const state: ClusterState = { gateways, pods, ...resolved };
+    if (this.#last === undefined || !sameState(this.#last.state, state) || this.#last.refused !== refused) {
+      this.#last = { state, refused };
+    }
+    return this.#last;
+  }
+
+  stop(): void {
+    this.#models.stop();
+  }
+}

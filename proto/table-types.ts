@@ -1,0 +1,14 @@
+import { EndpointGroupSchema, GatewaySchema, ModelSchema } from './gen/fairlead/v1/table_pb.js';
+import { TableVersionSchema } from './gen/fairlead/v1/table_version_pb.js';
+
+const PREFIX = 'type.googleapis.com/';
+
+/** Types of the resources that a route table consists of. */
+export const GATEWAY_TYPE = `${PREFIX}${GatewaySchema.typeName}`;
+export const MODEL_TYPE = `${PREFIX}${ModelSchema.typeName}`;
+export const ENDPOINT_GROUP_TYPE = `${PREFIX}${EndpointGroupSchema.typeName}`;
+/** Arrives after every other change of its version: what an agent then holds is that version, whole. */
+export const TABLE_VERSION_TYPE = `${PREFIX}${TableVersionSchema.typeName}`;
+
+/** Name of the one Gateway and of the one TableVersion. */
+export const DEFAULT_NAME = 'default';
