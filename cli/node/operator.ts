@@ -1,5 +1,7 @@
 import { once } from 'node:events';
 import type { Logger } from 'pino';
+import { type ApiAccess, kubeConfigAccess, podAccess } from '../../operator/api/api-access.ts';
+import { ApiConnection } from '../../operator/api/api-connection.ts';
 import type { Plan } from '../../operator/plan/plan.ts';
 import type { PublishEvent } from '../../operator/publish/publisher.ts';
 import { type DirectoryReading, watchDirectory } from '../../operator/source/directory.ts';
@@ -42,14 +44,12 @@ async function followDirectory(directory: string, listen: string, log: Logger, s
 }
 
 async function followCluster({ listen, namespace }: OperatorOptions, log: Logger, signal: AbortSignal): Promise<void> {
-  const { KubeConfig } = await import('@kubernetes/client-node');
   const { watchCluster } = await import('../../operator/source/kubernetes.ts');
-  const kubeConfig = new KubeConfig();
-  kubeConfig.loadFromDefault();
+  const api = new ApiConnection(await apiAccess());
   const namespaces = namespace && { namespaces: namespace };
   await startControlPlane<ClusterReading>({
     ...publishing(listen, log, signal),
-    watch: onState => watchCluster({ kubeConfig, ...namespaces, signal, onState, onEvent: event => log.info(event) }),
+    watch: onState => watchCluster({ api, ...namespaces, signal, onState, onEvent: event => log.info(event) }),
     standalone: false,
     onPlan: ({ plan, reading, version }) => {
       log.info({ event: 'plan.made', version, models: plan.models.size });
@@ -58,6 +58,17 @@ async function followCluster({ listen, namespace }: OperatorOptions, log: Logger
       for (const warning of plan.warnings) log.warn({ event: 'plan.warning', ...warning });
     },
   });
+}
+
+/** KUBECONFIG counts before the pod that this runs in, as it does for kubectl. */
+async function apiAccess(): Promise<ApiAccess> {
+  const ofPod = process.env.KUBECONFIG === undefined ? podAccess(process.env) : undefined;
+  if (ofPod !== undefined) return ofPod;
+  // Loaded only where it is needed: it takes more memory than all the rest of an operator in a pod.
+  const { KubeConfig } = await import('@kubernetes/client-node');
+  const kubeConfig = new KubeConfig();
+  kubeConfig.loadFromDefault();
+  return kubeConfigAccess(kubeConfig);
 }
 
 /** Resources that lost to an older one, and to which: nobody writes their status yet. */

@@ -1,9 +1,8 @@
 import { setTimeout as pause } from 'node:timers/promises';
-import type { KubeConfig } from '@kubernetes/client-node';
+import type { ApiConnection } from '../api/api-connection.ts';
 import { type ClusterState, sameState } from './cluster-state.ts';
 import { Doorbell } from './doorbell.ts';
 import { type ResolveHost, systemResolver } from './host-addresses.ts';
-import { ApiConnection } from './kubernetes/api-connection.ts';
 import { Assembly, NamespaceReplicas } from './kubernetes/assembly.ts';
 import { GATEWAY_COLLECTION, MODEL_COLLECTION, type RefusedResource } from './kubernetes/declared-object.ts';
 import { followCollection, type ListWatchEvent } from './kubernetes/list-watch.ts';
@@ -12,8 +11,6 @@ import { ResolvedModels } from './kubernetes/resolved-models.ts';
 
 /** A change is told this long after its first sign, milliseconds: a rollout changes many pods at once. */
 const DEBOUNCE_MS = 10;
-/** A connection that is silent for this long is dead, milliseconds. Watches are asked to end before. */
-const IDLE_MS = 50_000;
 
 /** What a cluster holds, and what of it cannot be served. */
 export interface ClusterReading {
@@ -26,8 +23,7 @@ export interface ClusterReading {
 export type SourceEvent = ListWatchEvent | { readonly event: 'source.state_failed'; readonly reason: string };
 
 interface ClusterWatchOptions {
-  /** How to reach the API server, and as whom. */
-  readonly kubeConfig: KubeConfig;
+  readonly api: ApiConnection;
   /** The namespaces that count, at least one; all of them when absent. */
   readonly namespaces?: readonly string[];
   /** Ends the watch. */
@@ -40,8 +36,6 @@ interface ClusterWatchOptions {
   readonly onEvent?: (event: SourceEvent) => void;
   /** How host names become addresses; by the machine's own resolver when absent. */
   readonly resolveHost?: ResolveHost;
-  /** A connection that is silent for this long is given up, milliseconds. */
-  readonly idleMs?: number;
 }
 
 /** A watch that has begun. */
@@ -62,14 +56,13 @@ export async function watchCluster(options: ClusterWatchOptions): Promise<Cluste
 }
 
 async function follow(options: ClusterWatchOptions, begun: () => void): Promise<void> {
-  const { kubeConfig, namespaces, onState, onEvent = () => {}, resolveHost = systemResolver } = options;
+  const { api, namespaces, onState, onEvent = () => {}, resolveHost = systemResolver } = options;
   // What is left of the watch ends with the loop, also when that ends by an error.
   const stop = new AbortController();
   const signal = AbortSignal.any([options.signal, stop.signal]);
   const bell = new Doorbell();
   const ring = () => bell.ring();
   const scopes = (namespaces ?? [undefined]).map(namespace => ({ namespace, replicas: new NamespaceReplicas() }));
-  const api = new ApiConnection(kubeConfig, options.idleMs ?? IDLE_MS);
   const common = { api, signal, onChange: ring, onEvent };
   const reader = new ClusterReader(
     scopes.map(({ replicas }) => replicas),

@@ -1,8 +1,15 @@
 import { KubeConfig } from '@kubernetes/client-node';
 import { customResourceDefinitions } from '../../crds/custom-resource-definition.ts';
+import { kubeConfigAccess } from '../../operator/api/api-access.ts';
+import { ApiConnection } from '../../operator/api/api-connection.ts';
 import type { Cluster } from './cluster.ts';
 
 type Fields = Readonly<Record<string, unknown>>;
+
+/** The API server as its administrator reaches it; at another address when one is given. */
+export function apiOf(cluster: Cluster, server = cluster.server, idleMs?: number): ApiConnection {
+  return new ApiConnection(kubeConfigAccess(kubeConfigOf(cluster, server)), idleMs);
+}
 
 /** How to reach a cluster, at another address of it when one is given. */
 export function kubeConfigOf(cluster: Cluster, server = cluster.server): KubeConfig {

@@ -1,14 +1,15 @@
 import assert from 'node:assert/strict';
 import { after, before, suite, type TestContext, test } from 'node:test';
 import fc from 'fast-check';
-import { ApiConnection } from '../../operator/source/kubernetes/api-connection.ts';
+import { kubeConfigAccess } from '../../operator/api/api-access.ts';
+import { ApiConnection } from '../../operator/api/api-connection.ts';
 import type { ApiObject } from '../../operator/source/kubernetes/api-object.ts';
 import { followCollection, type ListWatchEvent } from '../../operator/source/kubernetes/list-watch.ts';
 import { listPages } from '../../operator/source/kubernetes/paged-list.ts';
 import { keepPod, POD_COLLECTION } from '../../operator/source/kubernetes/pod-facts.ts';
 import { Replica } from '../../operator/source/kubernetes/replica.ts';
 import { type ClusterReading, type SourceEvent, watchCluster } from '../../operator/source/kubernetes.ts';
-import { ApiObjects, kubeConfigOf, modelDocument } from './api-objects.ts';
+import { ApiObjects, apiOf, kubeConfigOf, modelDocument } from './api-objects.ts';
 import { Cluster } from './cluster.ts';
 import { TcpProxy } from './tcp-proxy.ts';
 
@@ -41,10 +42,9 @@ suite('the source on a real API server', { timeout: 6 * timeout }, () => {
     const events: SourceEvent[] = [];
     let told = Promise.withResolvers<void>();
     const watch = await watchCluster({
-      kubeConfig: kubeConfigOf(cluster, `https://127.0.0.1:${proxy.port}`),
+      api: apiOf(cluster, `https://127.0.0.1:${proxy.port}`, IDLE_MS),
       ...(namespaces && { namespaces }),
       signal: abort.signal,
-      idleMs: IDLE_MS,
       onEvent: event => events.push(event),
       onState: reading => {
         readings.push(reading);
@@ -69,7 +69,7 @@ suite('the source on a real API server', { timeout: 6 * timeout }, () => {
     const abort = new AbortController();
     let first: ClusterReading | undefined;
     const watch = await watchCluster({
-      kubeConfig: kubeConfigOf(cluster),
+      api: apiOf(cluster),
       ...(namespaces && { namespaces }),
       signal: abort.signal,
       onState: reading => {
@@ -206,7 +206,7 @@ suite('the source on a real API server', { timeout: 6 * timeout }, () => {
     const refused = Promise.withResolvers<void>();
     const reasons = new Set<string>();
     const watch = watchCluster({
-      kubeConfig,
+      api: new ApiConnection(kubeConfigAccess(kubeConfig)),
       signal: abort.signal,
       onState: () => {},
       onEvent: event => {
@@ -251,7 +251,7 @@ suite('the source on a real API server', { timeout: 6 * timeout }, () => {
         return super.get(...args);
       }
     }
-    const end = await listPages(new Counting(kubeConfigOf(cluster), IDLE_MS), collection, {
+    const end = await listPages(new Counting(kubeConfigAccess(kubeConfigOf(cluster)), IDLE_MS), collection, {
       whole: false,
       signal: new AbortController().signal,
       onObject: ({ metadata }) => listed.push(metadata.name),
@@ -274,7 +274,7 @@ suite('the source on a real API server', { timeout: 6 * timeout }, () => {
     const abort = new AbortController();
     const known = Promise.withResolvers<void>();
     const ended = followCollection({
-      api: new ApiConnection(kubeConfigOf(cluster), IDLE_MS),
+      api: apiOf(cluster),
       collection: { ...POD_COLLECTION, namespace: 'ml' },
       replica,
       signal: abort.signal,

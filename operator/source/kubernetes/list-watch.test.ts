@@ -3,7 +3,8 @@ import { createServer, type IncomingMessage, type ServerResponse } from 'node:ht
 import type { AddressInfo } from 'node:net';
 import { suite, type TestContext, test } from 'node:test';
 import { KubeConfig } from '@kubernetes/client-node';
-import { ApiConnection } from './api-connection.ts';
+import { kubeConfigAccess } from '../../api/api-access.ts';
+import { ApiConnection } from '../../api/api-connection.ts';
 import { followCollection, type ListWatchEvent } from './list-watch.ts';
 import { Replica } from './replica.ts';
 
@@ -67,7 +68,7 @@ async function following(t: TestContext, replies: readonly Reply[], { idleMs = 1
     changed = Promise.withResolvers();
   };
   const ended = followCollection({
-    api: new ApiConnection(kubeConfig, idleMs),
+    api: new ApiConnection(kubeConfigAccess(kubeConfig), idleMs),
     collection: { groupVersion: '/api/v1', plural: 'pods', namespace: 'ml', fieldSelector: 'a=b' },
     replica,
     signal: abort.signal,

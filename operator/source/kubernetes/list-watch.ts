@@ -1,11 +1,12 @@
 import { setTimeout as pause } from 'node:timers/promises';
-import type { ApiConnection } from './api-connection.ts';
+import type { ApiConnection } from '../../api/api-connection.ts';
+import type { ApiFailure } from '../../api/api-failure.ts';
 import { type Collection, collectionPath } from './api-object.ts';
 import { type Course, FIRST_COURSE, nextStep, type Outcome } from './course.ts';
 import { LineSplitter } from './line-splitter.ts';
 import { listPages } from './paged-list.ts';
 import type { Replica } from './replica.ts';
-import { type ApiFailure, readWatchEvent, type WatchEvent } from './watch-event.ts';
+import { readWatchEvent, type WatchEvent } from './watch-event.ts';
 
 /** What happens between a collection and its replica, for whoever is on call. */
 export type ListWatchEvent =

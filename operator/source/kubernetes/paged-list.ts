@@ -1,6 +1,6 @@
-import type { ApiConnection } from './api-connection.ts';
+import type { ApiConnection } from '../../api/api-connection.ts';
+import { type ApiFailure, fieldsOf, parse } from '../../api/api-failure.ts';
 import { type ApiObject, type Collection, collectionPath } from './api-object.ts';
-import { type ApiFailure, fieldsOf, parse } from './watch-event.ts';
 
 /** Objects asked for at a time: parsing a page of pods takes a few milliseconds. */
 const PAGE_OBJECTS = 500;

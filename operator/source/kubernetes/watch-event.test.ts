@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
 import fc from 'fast-check';
-import { readFailure, readWatchEvent } from './watch-event.ts';
+import { readFailure } from '../../api/api-failure.ts';
+import { readWatchEvent } from './watch-event.ts';
 
 const metadata = {
   namespace: 'ml',
