@@ -37,7 +37,7 @@ export function podAccess(
     authorize: async options => {
       const [token, ca] = await Promise.all(['token', 'ca.crt'].map(name => readFile(join(directory, name), 'utf8')));
       if (trusted?.ca !== ca) trusted = { ca: ca ?? '', agent: new Agent({ keepAlive: true, ca: ca ?? '' }) };
-      options.agent = trusted.agent;
+      options.agent = trusted?.agent;
       options.headers = { ...options.headers, authorization: `Bearer ${token?.trim()}` };
     },
   };
