@@ -1,3 +1,5 @@
+import { ORIGIN_PATTERN, USUAL_PORT_PATTERN } from './web-origin.ts';
+
 /** A rule of a schema that JSON Schema cannot say, in CEL, where the API server checks it. */
 export interface CelRule {
   readonly rule: string;
@@ -63,6 +65,20 @@ export const INFERENCE_GATEWAY_RULES: Readonly<Record<string, readonly CelRule[]
   ],
   'spec.listeners[].address': addressRules(),
   'spec.admin.address': addressRules(),
+  'spec.cors.allowOrigins': [
+    { rule: "self.size() < 2 || !('*' in self)", message: '* allows every origin: leave the others out' },
+  ],
+  'spec.cors.allowOrigins[]': [
+    {
+      rule: `self.matches(r'${ORIGIN_PATTERN}')`,
+      message:
+        'expected an origin such as https://app.example.com, https://*.example.com or *: in lower case, without a path',
+    },
+    {
+      rule: `!self.matches(r'${USUAL_PORT_PATTERN}')`,
+      message: 'browsers leave the usual port of an origin out: leave it out here, too',
+    },
+  ],
 };
 
 function nameRules(what: string, isPublic: boolean): CelRule[] {

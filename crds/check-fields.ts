@@ -48,6 +48,9 @@ function wrongValue(kind: string, path: FieldPath, issue: z.core.$ZodIssueInvali
   if (typeof input === 'string' && coming.includes(input)) {
     return `\`${input}\` is not served by this version of Fairlead; it serves ${quotedList(values, 'and')}`;
   }
+  if (typeof input === 'number' && values.some(value => Number(value) === input)) {
+    return `expected ${oneOf(values)} as a string, got the number ${show(input)}: put it in quotes`;
+  }
   const nearest = typeof input === 'string' ? nearestName(input, values) : undefined;
   return `expected ${oneOf(values)}, got ${show(input)}${didYouMean(nearest)}`;
 }

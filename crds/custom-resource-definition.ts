@@ -87,7 +87,7 @@ const INFERENCE_GATEWAY: ResourceKind = {
   rules: INFERENCE_GATEWAY_RULES,
   patterns: {},
   listMapKeys: { 'spec.listeners': 'name', 'status.conditions': 'type' },
-  sets: ['spec.modelHeaders'],
+  sets: ['spec.modelHeaders', 'spec.cors.allowOrigins'],
   columns: [
     {
       name: 'Accepted',

@@ -2,7 +2,8 @@ import { z } from 'zod';
 import { duration } from './duration.ts';
 import { bindAddress, port } from './host-port.ts';
 import { API_VERSION, metadataSchema } from './metadata.ts';
-import { labelName } from './object-name.ts';
+import { labelName, objectName } from './object-name.ts';
+import { webOrigin } from './web-origin.ts';
 import { expecting } from './wording.ts';
 
 /** Header names of HTTP: https://www.rfc-editor.org/rfc/rfc9110#name-tokens */
@@ -15,6 +16,7 @@ const TAKEN_HEADER =
   /^(host|content-.*|transfer-encoding|connection|keep-alive|te|trailer|upgrade|via|forwarded|x-forwarded-.*|date|expect|accept(-.*)?|user-agent|origin|referer|cookie|authorization|proxy-.*|x-api-key|x-request-id|traceparent|tracestate|user|routing-strategy|x-session-id)$/i;
 
 const MAX_LISTENERS = 16;
+const MAX_ORIGINS = 64;
 const MIN_BODY_BYTES = 1024;
 /** One buffered body is one message to the ext_proc service, which holds it in memory whole. */
 const MAX_BODY_BYTES = 134_217_728;
@@ -31,6 +33,17 @@ const listenerSchema = z.strictObject({
   address: bindAddress()
     .optional()
     .describe('Address to bind: when absent, 127.0.0.1 under `fairlead up` without authentication, else all.'),
+  tls: z
+    .strictObject({
+      secretRef: z
+        .strictObject({ name: objectName().describe('Name of the Secret.') })
+        .describe(
+          "Secret of the gateway's namespace, of type kubernetes.io/tls: the certificate with its chain as `tls.crt`, its key as `tls.key`. A new certificate holds for new connections, and none is closed for it.",
+        ),
+      minVersion: z.enum(['1.2', '1.3']).default('1.2').describe('Oldest version of TLS that clients may speak.'),
+    })
+    .optional()
+    .describe('TLS, with HTTP/2 where clients ask for it; cleartext when absent.'),
 });
 
 const adminSchema = z.strictObject({
@@ -81,6 +94,18 @@ const specSchema = z
       .enum(['off', 'basic', 'strict'])
       .default('basic')
       .describe('How much of a JSON body is checked: what routing needs, the top level, or all of it.'),
+    cors: z
+      .strictObject({
+        allowOrigins: z
+          .array(webOrigin())
+          .max(MAX_ORIGINS)
+          .default([])
+          .describe(
+            'Origins whose pages may ask from a browser: `https://app.example.com`, `https://*.example.com` for every subdomain, or `*` for all. Cookies are never allowed.',
+          ),
+      })
+      .prefault({})
+      .describe('Cross-origin requests of browsers; none are allowed unless origins are named.'),
     explain: z
       .strictObject({
         allow: z
@@ -93,7 +118,8 @@ const specSchema = z
       .prefault({})
       .describe('Who may ask why a pod was picked.'),
   })
-  .check(checkListeners);
+  .check(checkListeners)
+  .check(checkOrigins);
 
 /** The gateway itself: where it listens and what it reads. One per installation. */
 export const inferenceGatewaySchema = z.strictObject({
@@ -125,5 +151,16 @@ function checkListeners(context: z.core.ParsePayload<z.output<typeof specSchema>
     const taken = takenBy.get(port);
     if (taken !== undefined) refuse(['listeners', index, 'port'], `port ${port} is already taken by ${taken}`);
     else takenBy.set(port, `listeners[${index}]`);
+  }
+}
+
+function checkOrigins(context: z.core.ParsePayload<z.output<typeof specSchema>>): void {
+  if (context.issues.length > 0) return;
+  const { allowOrigins } = context.value.cors;
+  const refuse = (index: number, message: string) =>
+    context.issues.push({ code: 'custom', input: context.value, path: ['cors', 'allowOrigins', index], message });
+  for (const [index, origin] of allowOrigins.entries()) {
+    if (allowOrigins.indexOf(origin) < index) refuse(index, `\`${origin}\` is there already`);
+    else if (origin === '*' && allowOrigins.length > 1) refuse(index, '`*` allows every origin: leave the others out');
   }
 }

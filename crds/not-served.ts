@@ -2,8 +2,7 @@
 const FIELDS: Readonly<Record<string, readonly string[]>> = {
   'ModelDeployment spec': ['slo', 'limits', 'pricing', 'cache', 'forceUsage'],
   'ModelDeployment spec.backends.*': ['url', 'credentials', 'timeout', 'ca', 'headers'],
-  'InferenceGateway spec': ['anonymous', 'hideForbiddenModels', 'cors', 'limits'],
-  'InferenceGateway spec.listeners.*': ['tls'],
+  'InferenceGateway spec': ['anonymous', 'hideForbiddenModels', 'limits'],
   'InferenceGateway spec.authentication': ['jwt'],
 };
 

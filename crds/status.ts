@@ -33,3 +33,6 @@ export const modelStatusSchema = z.strictObject({
 
 /** What the operator writes about an InferenceGateway. */
 export const gatewayStatusSchema = z.strictObject(common);
+
+/** The status of either kind, as it stands in the API. */
+export type StatusDocument = z.output<typeof modelStatusSchema>;

@@ -69,14 +69,12 @@ describe('a resource that is wrong', () => {
       gateway({
         anonymous: {},
         hideForbiddenModels: true,
-        cors: {},
         limits: {},
         authentication: { jwt: [] },
-        listeners: [{ name: 'a', port: 1, tls: {} }],
+        listeners: [{ name: 'a', port: 1 }],
       }),
-      'key spec.listeners[0].tls: `tls` is not served by this version of Fairlead',
       'key spec.authentication.jwt: `jwt` is not served by this version of Fairlead',
-      ...['anonymous', 'hideForbiddenModels', 'cors', 'limits'].map(
+      ...['anonymous', 'hideForbiddenModels', 'limits'].map(
         field => `key spec.${field}: \`${field}\` is not served by this version of Fairlead`,
       ),
     ],
@@ -259,6 +257,70 @@ describe('a resource that is wrong', () => {
       'no name',
       { ...model(), metadata: {} },
       'value metadata.name: is missing: expected lower-case letters, digits, dashes and dots',
+    ],
+    [
+      'TLS of no secret',
+      gateway({ listeners: [{ name: 'a', port: 1, tls: {} }] }),
+      'value spec.listeners[0].tls.secretRef: is missing: expected a mapping',
+    ],
+    [
+      'a secret that is not named, and one by what it holds',
+      gateway({
+        listeners: [
+          { name: 'a', port: 1, tls: { secretRef: {} } },
+          { name: 'b', port: 2, tls: { secretRef: { name: 'b', key: 'k' } } },
+          { name: 'c', port: 3, tls: { secretName: 'c', secretRef: { name: 'TLS' } } },
+        ],
+      }),
+      'value spec.listeners[0].tls.secretRef.name: is missing: expected lower-case letters, digits, dashes and dots',
+      'key spec.listeners[1].tls.secretRef.key: unknown field `key`',
+      'value spec.listeners[2].tls.secretRef.name: expected lower-case letters, digits, dashes and dots, got `TLS`; did you mean `tls`?',
+      'key spec.listeners[2].tls.secretName: unknown field `secretName`',
+    ],
+    [
+      'an old version of TLS, and one without quotes',
+      gateway({
+        listeners: [
+          { name: 'a', port: 1, tls: { secretRef: { name: 'a' }, minVersion: '1.0' } },
+          { name: 'b', port: 2, tls: { secretRef: { name: 'a' }, minVersion: 1.3 } },
+        ],
+      }),
+      'value spec.listeners[0].tls.minVersion: expected one of `1.2` or `1.3`, got `1.0`; did you mean `1.2`?',
+      'value spec.listeners[1].tls.minVersion: expected one of `1.2` or `1.3` as a string, got the number `1.3`: put it in quotes',
+    ],
+    ...(
+      [
+        ['https://App.example.com', 'https://app.example.com'],
+        ['https://app.example.com/', 'https://app.example.com'],
+        ['https://app.example.com/chat?x', 'https://app.example.com'],
+        ['app.example.com', 'https://app.example.com'],
+        ['https://app.example.com:443', 'https://app.example.com'],
+        ['http://app.example.com:80', 'http://app.example.com'],
+        ['https://app.*.com', undefined],
+        ['https://*', undefined],
+        ['https://*.com', undefined],
+        ['*.example.com', 'https://*.example.com'],
+        ['https://**.example.com', undefined],
+        ['null', undefined],
+        ['', undefined],
+        ['https://a b', 'https://a'],
+      ] as const
+    ).map(([origin, meant]): [string, Record<string, unknown>, string] => [
+      `the origin "${origin}"`,
+      gateway({ cors: { allowOrigins: [origin] } }),
+      `value spec.cors.allowOrigins[0]: expected an origin such as \`https://app.example.com\`, \`https://*.example.com\` or \`*\`, got \`${origin}\`${meant ? `; did you mean \`${meant}\`?` : ''}`,
+    ]),
+    [
+      'all origins and others, one twice',
+      gateway({ cors: { allowOrigins: ['https://a.example', '*', 'https://a.example'] } }),
+      'value spec.cors.allowOrigins[1]: `*` allows every origin: leave the others out',
+      'value spec.cors.allowOrigins[2]: `https://a.example` is there already',
+    ],
+    [
+      'CORS that is no list',
+      gateway({ cors: { allowOrigins: '*', allowCredentials: true } }),
+      'value spec.cors.allowOrigins: expected a list, got `*`',
+      'key spec.cors.allowCredentials: unknown field `allowCredentials`',
     ],
     ['no metadata', { apiVersion, kind: 'InferenceGateway' }, 'value metadata: is missing: expected a mapping'],
     [

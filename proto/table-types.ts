@@ -1,4 +1,4 @@
-import { EndpointGroupSchema, GatewaySchema, ModelSchema } from './gen/fairlead/v1/table_pb.js';
+import { EndpointGroupSchema, GatewaySchema, ModelSchema, SecretSchema } from './gen/fairlead/v1/table_pb.js';
 import { TableVersionSchema } from './gen/fairlead/v1/table_version_pb.js';
 
 const PREFIX = 'type.googleapis.com/';
@@ -7,6 +7,8 @@ const PREFIX = 'type.googleapis.com/';
 export const GATEWAY_TYPE = `${PREFIX}${GatewaySchema.typeName}`;
 export const MODEL_TYPE = `${PREFIX}${ModelSchema.typeName}`;
 export const ENDPOINT_GROUP_TYPE = `${PREFIX}${EndpointGroupSchema.typeName}`;
+/** Kept in memory only, at both ends. */
+export const SECRET_TYPE = `${PREFIX}${SecretSchema.typeName}`;
 /** Arrives after every other change of its version: what an agent then holds is that version, whole. */
 export const TABLE_VERSION_TYPE = `${PREFIX}${TableVersionSchema.typeName}`;
 

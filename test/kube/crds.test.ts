@@ -69,6 +69,27 @@ const WRONG: readonly [what: string, document: Fields, said: RegExp][] = [
   ],
   ['the port of admin', inferenceGateway({ listeners: [{ name: 'a', port: 8889 }] }), /port of admin/],
   ['an address that is a name', inferenceGateway({ admin: { address: 'localhost' } }), /expected an IP address/],
+  [
+    'TLS of no secret',
+    inferenceGateway({ listeners: [{ name: 'a', port: 1, tls: { secretRef: {} } }] }),
+    /secretRef.name: Required value/,
+  ],
+  [
+    'an old version of TLS',
+    inferenceGateway({ listeners: [{ name: 'a', port: 1, tls: { secretRef: { name: 'a' }, minVersion: '1.1' } }] }),
+    /Unsupported value: "1.1"/,
+  ],
+  ['an origin with a path', inferenceGateway({ cors: { allowOrigins: ['https://a.example/'] } }), /without a path/],
+  ['an origin in capitals', inferenceGateway({ cors: { allowOrigins: ['https://A.example'] } }), /in lower case/],
+  ['a wildcard inside', inferenceGateway({ cors: { allowOrigins: ['https://a.*.example'] } }), /expected an origin/],
+  ['a wildcard for a country', inferenceGateway({ cors: { allowOrigins: ['https://*.uk'] } }), /expected an origin/],
+  ['an origin with its usual port', inferenceGateway({ cors: { allowOrigins: ['https://a.b:443'] } }), /usual port/],
+  [
+    'all origins and another',
+    inferenceGateway({ cors: { allowOrigins: ['*', 'https://a.b'] } }),
+    /leave the others out/,
+  ],
+  ['an origin twice', inferenceGateway({ cors: { allowOrigins: ['https://a.b', 'https://a.b'] } }), /Duplicate value/],
   ['a port that is none', inferenceGateway({ admin: { port: 0 } }), /greater than or equal to 1/],
 ];
 
@@ -116,6 +137,17 @@ suite('the custom resource definitions, on a real API server', () => {
     const { timeouts, ...filled } = stored.spec;
     assert.deepEqual(filled, spec);
     assert.deepEqual(timeouts, { connect: '5s', headers: '60s', idle: '60s', request: '600s' });
+  });
+
+  test('TLS and origins of every kind are accepted', async () => {
+    const listeners = [{ name: 'https', port: 8443, tls: { secretRef: { name: 'gateway-tls' } } }];
+    const allowOrigins = ['https://a.example', 'http://localhost:3000', 'https://*.a.example', 'http://[::1]:8080'];
+    await apply(inferenceGateway({ listeners, cors: { allowOrigins } }));
+    const stored = JSON.parse(await cluster.kubectl(['get', 'igw', 'g', '-o', 'json'])) as { spec: Fields };
+    assert.deepEqual(stored.spec.listeners, [
+      { name: 'https', port: 8443, tls: { secretRef: { name: 'gateway-tls' }, minVersion: '1.2' } },
+    ]);
+    await apply(inferenceGateway({ cors: { allowOrigins: ['*'] } }));
   });
 
   test('kubectl explain says what a field is for', async () => {

@@ -2,7 +2,7 @@
 // @generated from file fairlead/v1/table.proto (package fairlead.v1, syntax proto3)
 /* eslint-disable */
 
-// The route table: what the control plane tells every agent, as xDS resources of three types.
+// The route table: what the control plane tells every agent, as xDS resources of four types.
 // Names and limits are settled by the plan; an agent only follows.
 
 import type { GenEnum, GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
@@ -78,6 +78,13 @@ export declare type Gateway = Message<"fairlead.v1.Gateway"> & {
    * @generated from field: uint32 client_upload_ms = 10;
    */
   clientUploadMs: number;
+
+  /**
+   * Pages of these origins may ask from a browser: "https://a.example", "https://*.a.example", or "*" for all.
+   *
+   * @generated from field: repeated string cors_allow_origins = 11;
+   */
+  corsAllowOrigins: string[];
 };
 
 /**
@@ -145,6 +152,13 @@ export declare type GatewayJson = {
    * @generated from field: uint32 client_upload_ms = 10;
    */
   clientUploadMs?: number;
+
+  /**
+   * Pages of these origins may ask from a browser: "https://a.example", "https://*.a.example", or "*" for all.
+   *
+   * @generated from field: repeated string cors_allow_origins = 11;
+   */
+  corsAllowOrigins?: string[];
 };
 
 /**
@@ -171,6 +185,13 @@ export declare type Listener = Message<"fairlead.v1.Listener"> & {
    * @generated from field: uint32 port = 3;
    */
   port: number;
+
+  /**
+   * Absent: cleartext.
+   *
+   * @generated from field: fairlead.v1.ListenerTls tls = 4;
+   */
+  tls?: ListenerTls | undefined;
 };
 
 /**
@@ -191,6 +212,13 @@ export declare type ListenerJson = {
    * @generated from field: uint32 port = 3;
    */
   port?: number;
+
+  /**
+   * Absent: cleartext.
+   *
+   * @generated from field: fairlead.v1.ListenerTls tls = 4;
+   */
+  tls?: ListenerTlsJson;
 };
 
 /**
@@ -198,6 +226,48 @@ export declare type ListenerJson = {
  * Use `create(ListenerSchema)` to create a new message.
  */
 export declare const ListenerSchema: GenMessage<Listener, {jsonType: ListenerJson}>;
+
+/**
+ * @generated from message fairlead.v1.ListenerTls
+ */
+export declare type ListenerTls = Message<"fairlead.v1.ListenerTls"> & {
+  /**
+   * Name of the Secret with the certificate ("tls.crt") and its key ("tls.key"), both in PEM. Where there is no such
+   * Secret in the table it is missing or unusable: the listener cannot be opened.
+   *
+   * @generated from field: string secret = 1;
+   */
+  secret: string;
+
+  /**
+   * @generated from field: fairlead.v1.TlsVersion min_version = 2;
+   */
+  minVersion: TlsVersion;
+};
+
+/**
+ * @generated from message fairlead.v1.ListenerTls
+ */
+export declare type ListenerTlsJson = {
+  /**
+   * Name of the Secret with the certificate ("tls.crt") and its key ("tls.key"), both in PEM. Where there is no such
+   * Secret in the table it is missing or unusable: the listener cannot be opened.
+   *
+   * @generated from field: string secret = 1;
+   */
+  secret?: string;
+
+  /**
+   * @generated from field: fairlead.v1.TlsVersion min_version = 2;
+   */
+  minVersion?: TlsVersionJson;
+};
+
+/**
+ * Describes the message fairlead.v1.ListenerTls.
+ * Use `create(ListenerTlsSchema)` to create a new message.
+ */
+export declare const ListenerTlsSchema: GenMessage<ListenerTls, {jsonType: ListenerTlsJson}>;
 
 /**
  * Named "<namespace>/<name>" after its ModelDeployment.
@@ -634,6 +704,72 @@ export declare type EndpointJson = {
  * Use `create(EndpointSchema)` to create a new message.
  */
 export declare const EndpointSchema: GenMessage<Endpoint, {jsonType: EndpointJson}>;
+
+/**
+ * Named "<namespace>/<name>" after the Kubernetes Secret; only what something else of the table refers to. Never to be
+ * written to a disk or a log.
+ *
+ * @generated from message fairlead.v1.Secret
+ */
+export declare type Secret = Message<"fairlead.v1.Secret"> & {
+  /**
+   * Only the keys that are used.
+   *
+   * @generated from field: map<string, bytes> data = 1;
+   */
+  data: { [key: string]: Uint8Array };
+};
+
+/**
+ * Named "<namespace>/<name>" after the Kubernetes Secret; only what something else of the table refers to. Never to be
+ * written to a disk or a log.
+ *
+ * @generated from message fairlead.v1.Secret
+ */
+export declare type SecretJson = {
+  /**
+   * Only the keys that are used.
+   *
+   * @generated from field: map<string, bytes> data = 1;
+   */
+  data?: { [key: string]: string };
+};
+
+/**
+ * Describes the message fairlead.v1.Secret.
+ * Use `create(SecretSchema)` to create a new message.
+ */
+export declare const SecretSchema: GenMessage<Secret, {jsonType: SecretJson}>;
+
+/**
+ * @generated from enum fairlead.v1.TlsVersion
+ */
+export enum TlsVersion {
+  /**
+   * @generated from enum value: TLS_VERSION_UNSPECIFIED = 0;
+   */
+  TLS_VERSION_UNSPECIFIED = 0,
+
+  /**
+   * @generated from enum value: TLS_VERSION_1_2 = 1;
+   */
+  TLS_VERSION_1_2 = 1,
+
+  /**
+   * @generated from enum value: TLS_VERSION_1_3 = 2;
+   */
+  TLS_VERSION_1_3 = 2,
+}
+
+/**
+ * @generated from enum fairlead.v1.TlsVersion
+ */
+export declare type TlsVersionJson = "TLS_VERSION_UNSPECIFIED" | "TLS_VERSION_1_2" | "TLS_VERSION_1_3";
+
+/**
+ * Describes the enum fairlead.v1.TlsVersion.
+ */
+export declare const TlsVersionSchema: GenEnum<TlsVersion, TlsVersionJson>;
 
 /**
  * @generated from enum fairlead.v1.Validation

@@ -2,7 +2,7 @@
 // @generated from file fairlead/v1/table.proto (package fairlead.v1, syntax proto3)
 /* eslint-disable */
 
-// The route table: what the control plane tells every agent, as xDS resources of three types.
+// The route table: what the control plane tells every agent, as xDS resources of four types.
 // Names and limits are settled by the plan; an agent only follows.
 
 import { enumDesc, fileDesc, messageDesc, tsEnum } from "@bufbuild/protobuf/codegenv2";
@@ -11,7 +11,7 @@ import { enumDesc, fileDesc, messageDesc, tsEnum } from "@bufbuild/protobuf/code
  * Describes the file fairlead/v1/table.proto.
  */
 export const file_fairlead_v1_table = /*@__PURE__*/
-  fileDesc("ChdmYWlybGVhZC92MS90YWJsZS5wcm90bxILZmFpcmxlYWQudjEiogIKB0dhdGV3YXkSKAoJbGlzdGVuZXJzGAEgAygLMhUuZmFpcmxlYWQudjEuTGlzdGVuZXISFQoNYWRtaW5fYWRkcmVzcxgCIAEoCRISCgphZG1pbl9wb3J0GAMgASgNEhYKDm1heF9ib2R5X2J5dGVzGAQgASgNEhUKDW1vZGVsX2hlYWRlcnMYBSADKAkSKwoKdmFsaWRhdGlvbhgGIAEoDjIXLmZhaXJsZWFkLnYxLlZhbGlkYXRpb24SFwoPZXhwbGFpbl9hbGxvd2VkGAcgASgIEhgKEGVuZHBvaW50X21ldHJpY3MYCCABKAgSGQoRY2xpZW50X2hlYWRlcnNfbXMYCSABKA0SGAoQY2xpZW50X3VwbG9hZF9tcxgKIAEoDSI3CghMaXN0ZW5lchIMCgRuYW1lGAEgASgJEg8KB2FkZHJlc3MYAiABKAkSDAoEcG9ydBgDIAEoDSKnAgoFTW9kZWwSCgoCaWQYASABKAkSDQoFbmFtZXMYAiADKAkSDwoHYWxpYXNlcxgDIAMoCRIMCgR0eXBlGAQgASgJEg8KB3ZlcnNpb24YBSABKAkSGgoSbWF4X2NvbnRleHRfbGVuZ3RoGAYgASgNEhAKCG93bmVkX2J5GAcgASgJEg8KB2NyZWF0ZWQYCCABKA0SJgoIYmFja2VuZHMYCSADKAsyFC5mYWlybGVhZC52MS5CYWNrZW5kEhAKCHN0cmF0ZWd5GAogASgJEhkKEWNsaWVudF9tYXlfY2hvb3NlGAsgASgIEicKCHRpbWVvdXRzGAwgASgLMhUuZmFpcmxlYWQudjEuVGltZW91dHMSFgoOcmV0cnlfYXR0ZW1wdHMYDSABKA0iVwoIVGltZW91dHMSEgoKY29ubmVjdF9tcxgBIAEoDRISCgpyZXF1ZXN0X21zGAIgASgNEhIKCmhlYWRlcnNfbXMYAyABKA0SDwoHaWRsZV9tcxgEIAEoDSKEAQoHQmFja2VuZBIMCgRuYW1lGAEgASgJEg8KB3J1bnRpbWUYAiABKAkSFgoOdXBzdHJlYW1fbW9kZWwYAyABKAkSEAoIY2FwYWNpdHkYBCABKAESEAoIcHJpb3JpdHkYBSABKA0SEwoGd2VpZ2h0GAYgASgNSACIAQFCCQoHX3dlaWdodCI5Cg1FbmRwb2ludEdyb3VwEigKCWVuZHBvaW50cxgBIAMoCzIVLmZhaXJsZWFkLnYxLkVuZHBvaW50IkcKCEVuZHBvaW50Eg8KB2FkZHJlc3MYASABKAkSCgoCaWQYAiABKAkSDAoEbmFtZRgDIAEoCRIQCghkcmFpbmluZxgEIAEoCCppCgpWYWxpZGF0aW9uEhoKFlZBTElEQVRJT05fVU5TUEVDSUZJRUQQABISCg5WQUxJREFUSU9OX09GRhABEhQKEFZBTElEQVRJT05fQkFTSUMQAhIVChFWQUxJREFUSU9OX1NUUklDVBADYgZwcm90bzM");
+  fileDesc("ChdmYWlybGVhZC92MS90YWJsZS5wcm90bxILZmFpcmxlYWQudjEivgIKB0dhdGV3YXkSKAoJbGlzdGVuZXJzGAEgAygLMhUuZmFpcmxlYWQudjEuTGlzdGVuZXISFQoNYWRtaW5fYWRkcmVzcxgCIAEoCRISCgphZG1pbl9wb3J0GAMgASgNEhYKDm1heF9ib2R5X2J5dGVzGAQgASgNEhUKDW1vZGVsX2hlYWRlcnMYBSADKAkSKwoKdmFsaWRhdGlvbhgGIAEoDjIXLmZhaXJsZWFkLnYxLlZhbGlkYXRpb24SFwoPZXhwbGFpbl9hbGxvd2VkGAcgASgIEhgKEGVuZHBvaW50X21ldHJpY3MYCCABKAgSGQoRY2xpZW50X2hlYWRlcnNfbXMYCSABKA0SGAoQY2xpZW50X3VwbG9hZF9tcxgKIAEoDRIaChJjb3JzX2FsbG93X29yaWdpbnMYCyADKAkiXgoITGlzdGVuZXISDAoEbmFtZRgBIAEoCRIPCgdhZGRyZXNzGAIgASgJEgwKBHBvcnQYAyABKA0SJQoDdGxzGAQgASgLMhguZmFpcmxlYWQudjEuTGlzdGVuZXJUbHMiSwoLTGlzdGVuZXJUbHMSDgoGc2VjcmV0GAEgASgJEiwKC21pbl92ZXJzaW9uGAIgASgOMhcuZmFpcmxlYWQudjEuVGxzVmVyc2lvbiKnAgoFTW9kZWwSCgoCaWQYASABKAkSDQoFbmFtZXMYAiADKAkSDwoHYWxpYXNlcxgDIAMoCRIMCgR0eXBlGAQgASgJEg8KB3ZlcnNpb24YBSABKAkSGgoSbWF4X2NvbnRleHRfbGVuZ3RoGAYgASgNEhAKCG93bmVkX2J5GAcgASgJEg8KB2NyZWF0ZWQYCCABKA0SJgoIYmFja2VuZHMYCSADKAsyFC5mYWlybGVhZC52MS5CYWNrZW5kEhAKCHN0cmF0ZWd5GAogASgJEhkKEWNsaWVudF9tYXlfY2hvb3NlGAsgASgIEicKCHRpbWVvdXRzGAwgASgLMhUuZmFpcmxlYWQudjEuVGltZW91dHMSFgoOcmV0cnlfYXR0ZW1wdHMYDSABKA0iVwoIVGltZW91dHMSEgoKY29ubmVjdF9tcxgBIAEoDRISCgpyZXF1ZXN0X21zGAIgASgNEhIKCmhlYWRlcnNfbXMYAyABKA0SDwoHaWRsZV9tcxgEIAEoDSKEAQoHQmFja2VuZBIMCgRuYW1lGAEgASgJEg8KB3J1bnRpbWUYAiABKAkSFgoOdXBzdHJlYW1fbW9kZWwYAyABKAkSEAoIY2FwYWNpdHkYBCABKAESEAoIcHJpb3JpdHkYBSABKA0SEwoGd2VpZ2h0GAYgASgNSACIAQFCCQoHX3dlaWdodCI5Cg1FbmRwb2ludEdyb3VwEigKCWVuZHBvaW50cxgBIAMoCzIVLmZhaXJsZWFkLnYxLkVuZHBvaW50IkcKCEVuZHBvaW50Eg8KB2FkZHJlc3MYASABKAkSCgoCaWQYAiABKAkSDAoEbmFtZRgDIAEoCRIQCghkcmFpbmluZxgEIAEoCCJiCgZTZWNyZXQSKwoEZGF0YRgBIAMoCzIdLmZhaXJsZWFkLnYxLlNlY3JldC5EYXRhRW50cnkaKwoJRGF0YUVudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoDDoCOAEqUwoKVGxzVmVyc2lvbhIbChdUTFNfVkVSU0lPTl9VTlNQRUNJRklFRBAAEhMKD1RMU19WRVJTSU9OXzFfMhABEhMKD1RMU19WRVJTSU9OXzFfMxACKmkKClZhbGlkYXRpb24SGgoWVkFMSURBVElPTl9VTlNQRUNJRklFRBAAEhIKDlZBTElEQVRJT05fT0ZGEAESFAoQVkFMSURBVElPTl9CQVNJQxACEhUKEVZBTElEQVRJT05fU1RSSUNUEANiBnByb3RvMw");
 
 /**
  * Describes the message fairlead.v1.Gateway.
@@ -28,45 +28,71 @@ export const ListenerSchema = /*@__PURE__*/
   messageDesc(file_fairlead_v1_table, 1);
 
 /**
+ * Describes the message fairlead.v1.ListenerTls.
+ * Use `create(ListenerTlsSchema)` to create a new message.
+ */
+export const ListenerTlsSchema = /*@__PURE__*/
+  messageDesc(file_fairlead_v1_table, 2);
+
+/**
  * Describes the message fairlead.v1.Model.
  * Use `create(ModelSchema)` to create a new message.
  */
 export const ModelSchema = /*@__PURE__*/
-  messageDesc(file_fairlead_v1_table, 2);
+  messageDesc(file_fairlead_v1_table, 3);
 
 /**
  * Describes the message fairlead.v1.Timeouts.
  * Use `create(TimeoutsSchema)` to create a new message.
  */
 export const TimeoutsSchema = /*@__PURE__*/
-  messageDesc(file_fairlead_v1_table, 3);
+  messageDesc(file_fairlead_v1_table, 4);
 
 /**
  * Describes the message fairlead.v1.Backend.
  * Use `create(BackendSchema)` to create a new message.
  */
 export const BackendSchema = /*@__PURE__*/
-  messageDesc(file_fairlead_v1_table, 4);
+  messageDesc(file_fairlead_v1_table, 5);
 
 /**
  * Describes the message fairlead.v1.EndpointGroup.
  * Use `create(EndpointGroupSchema)` to create a new message.
  */
 export const EndpointGroupSchema = /*@__PURE__*/
-  messageDesc(file_fairlead_v1_table, 5);
+  messageDesc(file_fairlead_v1_table, 6);
 
 /**
  * Describes the message fairlead.v1.Endpoint.
  * Use `create(EndpointSchema)` to create a new message.
  */
 export const EndpointSchema = /*@__PURE__*/
-  messageDesc(file_fairlead_v1_table, 6);
+  messageDesc(file_fairlead_v1_table, 7);
+
+/**
+ * Describes the message fairlead.v1.Secret.
+ * Use `create(SecretSchema)` to create a new message.
+ */
+export const SecretSchema = /*@__PURE__*/
+  messageDesc(file_fairlead_v1_table, 8);
+
+/**
+ * Describes the enum fairlead.v1.TlsVersion.
+ */
+export const TlsVersionSchema = /*@__PURE__*/
+  enumDesc(file_fairlead_v1_table, 0);
+
+/**
+ * @generated from enum fairlead.v1.TlsVersion
+ */
+export const TlsVersion = /*@__PURE__*/
+  tsEnum(TlsVersionSchema);
 
 /**
  * Describes the enum fairlead.v1.Validation.
  */
 export const ValidationSchema = /*@__PURE__*/
-  enumDesc(file_fairlead_v1_table, 0);
+  enumDesc(file_fairlead_v1_table, 1);
 
 /**
  * @generated from enum fairlead.v1.Validation

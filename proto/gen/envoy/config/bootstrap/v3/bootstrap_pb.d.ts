@@ -8,6 +8,7 @@ import type { Node, NodeJson } from "../../core/v3/base_pb.js";
 import type { OverloadManager, OverloadManagerJson } from "../../overload/v3/overload_pb.js";
 import type { Listener, ListenerJson } from "../../listener/v3/listener_pb.js";
 import type { Cluster, ClusterJson } from "../../cluster/v3/cluster_pb.js";
+import type { Secret, SecretJson } from "../../../extensions/transport_sockets/tls/v3/secret_pb.js";
 import type { ApiConfigSource, ApiConfigSourceJson, ConfigSource, ConfigSourceJson } from "../../core/v3/config_source_pb.js";
 import type { Address, AddressJson } from "../../core/v3/address_pb.js";
 import type { StructJson } from "@bufbuild/protobuf/wkt";
@@ -110,6 +111,11 @@ export declare type Bootstrap_StaticResources = Message<"envoy.config.bootstrap.
    * @generated from field: repeated envoy.config.cluster.v3.Cluster clusters = 2;
    */
   clusters: Cluster[];
+
+  /**
+   * @generated from field: repeated envoy.extensions.transport_sockets.tls.v3.Secret secrets = 3;
+   */
+  secrets: Secret[];
 };
 
 /**
@@ -125,6 +131,11 @@ export declare type Bootstrap_StaticResourcesJson = {
    * @generated from field: repeated envoy.config.cluster.v3.Cluster clusters = 2;
    */
   clusters?: ClusterJson[];
+
+  /**
+   * @generated from field: repeated envoy.extensions.transport_sockets.tls.v3.Secret secrets = 3;
+   */
+  secrets?: SecretJson[];
 };
 
 /**

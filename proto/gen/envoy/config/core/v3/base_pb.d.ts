@@ -306,6 +306,12 @@ export declare type DataSource = Message<"envoy.config.core.v3.DataSource"> & {
    */
   specifier: {
     /**
+     * @generated from field: bytes inline_bytes = 2;
+     */
+    value: Uint8Array;
+    case: "inlineBytes";
+  } | {
+    /**
      * @generated from field: string inline_string = 3;
      */
     value: string;
@@ -318,6 +324,11 @@ export declare type DataSource = Message<"envoy.config.core.v3.DataSource"> & {
  */
 export declare type DataSourceJson = {
   /**
+   * @generated from field: bytes inline_bytes = 2;
+   */
+  inlineBytes?: string;
+
+  /**
    * @generated from field: string inline_string = 3;
    */
   inlineString?: string;
@@ -328,6 +339,52 @@ export declare type DataSourceJson = {
  * Use `create(DataSourceSchema)` to create a new message.
  */
 export declare const DataSourceSchema: GenMessage<DataSource, {jsonType: DataSourceJson}>;
+
+/**
+ * What stands between a connection and its filters, such as TLS.
+ *
+ * @generated from message envoy.config.core.v3.TransportSocket
+ */
+export declare type TransportSocket = Message<"envoy.config.core.v3.TransportSocket"> & {
+  /**
+   * @generated from field: string name = 1;
+   */
+  name: string;
+
+  /**
+   * @generated from oneof envoy.config.core.v3.TransportSocket.config_type
+   */
+  configType: {
+    /**
+     * @generated from field: google.protobuf.Any typed_config = 3;
+     */
+    value: Any;
+    case: "typedConfig";
+  } | { case: undefined; value?: undefined };
+};
+
+/**
+ * What stands between a connection and its filters, such as TLS.
+ *
+ * @generated from message envoy.config.core.v3.TransportSocket
+ */
+export declare type TransportSocketJson = {
+  /**
+   * @generated from field: string name = 1;
+   */
+  name?: string;
+
+  /**
+   * @generated from field: google.protobuf.Any typed_config = 3;
+   */
+  typedConfig?: AnyJson;
+};
+
+/**
+ * Describes the message envoy.config.core.v3.TransportSocket.
+ * Use `create(TransportSocketSchema)` to create a new message.
+ */
+export declare const TransportSocketSchema: GenMessage<TransportSocket, {jsonType: TransportSocketJson}>;
 
 /**
  * How often a broken gRPC stream is opened again.

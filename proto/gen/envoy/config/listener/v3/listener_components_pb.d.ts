@@ -5,6 +5,7 @@
 import type { GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
 import type { Message } from "@bufbuild/protobuf";
 import type { Any, AnyJson } from "@bufbuild/protobuf/wkt";
+import type { TransportSocket, TransportSocketJson } from "../../core/v3/base_pb.js";
 
 /**
  * Describes the file envoy/config/listener/v3/listener_components.proto.
@@ -61,6 +62,13 @@ export declare type FilterChain = Message<"envoy.config.listener.v3.FilterChain"
    * @generated from field: repeated envoy.config.listener.v3.Filter filters = 3;
    */
   filters: Filter[];
+
+  /**
+   * TLS, where there is any.
+   *
+   * @generated from field: envoy.config.core.v3.TransportSocket transport_socket = 6;
+   */
+  transportSocket?: TransportSocket | undefined;
 };
 
 /**
@@ -71,6 +79,13 @@ export declare type FilterChainJson = {
    * @generated from field: repeated envoy.config.listener.v3.Filter filters = 3;
    */
   filters?: FilterJson[];
+
+  /**
+   * TLS, where there is any.
+   *
+   * @generated from field: envoy.config.core.v3.TransportSocket transport_socket = 6;
+   */
+  transportSocket?: TransportSocketJson;
 };
 
 /**

@@ -40,7 +40,13 @@ export declare type VirtualHost = Message<"envoy.config.route.v3.VirtualHost"> &
   responseHeadersToAdd: HeaderValueOption[];
 
   /**
-   * Done before adding.
+   * By the name of the filter instance.
+   *
+   * @generated from field: map<string, google.protobuf.Any> typed_per_filter_config = 15;
+   */
+  typedPerFilterConfig: { [key: string]: Any };
+
+  /**
    * Bytes of a request body that may be held, for ext_proc and for retries.
    *
    * @generated from field: google.protobuf.UInt64Value request_body_buffer_limit = 25;
@@ -75,7 +81,13 @@ export declare type VirtualHostJson = {
   responseHeadersToAdd?: HeaderValueOptionJson[];
 
   /**
-   * Done before adding.
+   * By the name of the filter instance.
+   *
+   * @generated from field: map<string, google.protobuf.Any> typed_per_filter_config = 15;
+   */
+  typedPerFilterConfig?: { [key: string]: AnyJson };
+
+  /**
    * Bytes of a request body that may be held, for ext_proc and for retries.
    *
    * @generated from field: google.protobuf.UInt64Value request_body_buffer_limit = 25;

@@ -4,6 +4,7 @@
 
 import type { GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
 import type { Message } from "@bufbuild/protobuf";
+import type { RegexMatcher, RegexMatcherJson } from "./regex_pb.js";
 
 /**
  * Describes the file envoy/type/matcher/v3/string.proto.
@@ -29,6 +30,12 @@ export declare type StringMatcher = Message<"envoy.type.matcher.v3.StringMatcher
      */
     value: string;
     case: "prefix";
+  } | {
+    /**
+     * @generated from field: envoy.type.matcher.v3.RegexMatcher safe_regex = 5;
+     */
+    value: RegexMatcher;
+    case: "safeRegex";
   } | { case: undefined; value?: undefined };
 };
 
@@ -45,6 +52,11 @@ export declare type StringMatcherJson = {
    * @generated from field: string prefix = 2;
    */
   prefix?: string;
+
+  /**
+   * @generated from field: envoy.type.matcher.v3.RegexMatcher safe_regex = 5;
+   */
+  safeRegex?: RegexMatcherJson;
 };
 
 /**
