@@ -51,6 +51,7 @@ describe('a resource that is right', () => {
       clientTimeouts: { headers: '10s', upload: '60s' },
       modelHeaders: ['x-model', 'model'],
       validation: 'basic',
+      cors: { allowOrigins: [] },
       explain: {},
     };
     assert.deepEqual(readResource(gateway({})).resource?.spec, expected);
