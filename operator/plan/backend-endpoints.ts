@@ -138,7 +138,7 @@ function fromHosts(
     group: create(EndpointGroupSchema, { endpoints: [...endpoints] }),
     ready: endpoints.length,
     total: endpoints.length + unresolved.length,
-    lacking: endpoints.length > 0 ? undefined : 'none of its host names resolves',
+    lacking: endpoints.length > 0 ? undefined : whyNoHost(resolved),
     remarks: [...unresolved, ...remarks],
   };
   return { spec, found, from };
@@ -163,8 +163,14 @@ function whyNoPod(labels: Readonly<Record<string, string>>, namespace: string, p
     .map(([label, value]) => `${label}=${value}`)
     .join(',');
   if (pods.length === 0) return `selector ${selector} matches no pods in namespace ${namespace}`;
-  const count = pods.length === 1 ? '1 pod, which is not ready' : `${pods.length} pods, none of them ready`;
-  return `selector ${selector} matches ${count}`;
+  const [first] = pods;
+  if (pods.length === 1) return `selector ${selector} matches 1 pod, which is not ready: ${first?.name}`;
+  return `selector ${selector} matches ${pods.length} pods, none of them ready: ${first?.name} and others`;
+}
+
+function whyNoHost(resolved: readonly Resolved[]): string {
+  const failures = new Set(resolved.flatMap(({ failure }) => failure ?? []));
+  return failures.size === 0 ? 'it lists no endpoint' : `none of its host names resolves: ${[...failures].join('; ')}`;
 }
 
 function portNotDeclared(port: number, pod: Pod): Remark {

@@ -158,10 +158,10 @@ describe('endpoints', () => {
   test('lacking, the status and a warning say why', () => {
     const reasons: [Pod[], string][] = [
       [[], 'selector app=llama matches no pods in namespace ml'],
-      [[pod('ml/a', 'llama', '10.0.0.1', { ready: false })], 'selector app=llama matches 1 pod, which is not ready'],
+      [[pod('ml/a', 'llama', '10.0.0.1', { ready: false })], 'selector app=llama matches 1 pod, which is not ready: a'],
       [
         [pod('ml/a', 'llama', '10.0.0.1', { ready: false }), pod('ml/b', 'llama', '10.0.0.2', { terminating: true })],
-        'selector app=llama matches 2 pods, none of them ready',
+        'selector app=llama matches 2 pods, none of them ready: a and others',
       ],
     ];
     for (const [pods, reason] of reasons) {
@@ -184,7 +184,7 @@ describe('endpoints', () => {
     assert.equal(condition(planned, 'ml/x', 'Ready'), 'True Ready 1/2 endpoints');
     assert.equal(
       condition(planned, 'ml/x', 'BackendsResolved'),
-      'False NoEndpoints backend b: none of its host names resolves',
+      'False NoEndpoints backend b: none of its host names resolves: nowhere is still being looked up',
     );
   });
 });

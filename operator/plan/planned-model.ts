@@ -58,6 +58,7 @@ export function planModel(
   }
   const status = servedStatus(
     generation,
+    modelId(name, spec),
     backends.map(({ spec: { name }, found }) => ({ name, found })),
     before?.status,
   );

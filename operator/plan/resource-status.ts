@@ -3,15 +3,15 @@ import type { BackendEndpoints } from './backend-endpoints.ts';
 import type { NameConflict } from './name-claims.ts';
 
 /** One condition of a resource, in Gateway API's words; the message says what to do. */
-interface Condition {
-  readonly type: 'Accepted' | 'BackendsResolved' | 'Ready';
+export interface Condition {
+  readonly type: 'Accepted' | 'BackendsResolved' | 'Programmed' | 'Ready';
   readonly status: 'True' | 'False' | 'Unknown';
   /** One CamelCase word for programs. */
   readonly reason: string;
   readonly message: string;
 }
 
-/** What users are told about a resource. */
+/** What users are told about a resource, as far as the plan knows: not whether gateways follow. */
 export interface ResourceStatus {
   /** The generation of the resource that this is about. */
   readonly observedGeneration: number;
@@ -20,6 +20,8 @@ export interface ResourceStatus {
 
 /** What users are told about a ModelDeployment. */
 export interface ModelStatus extends ResourceStatus {
+  /** The id that clients ask for. */
+  readonly model: string;
   /** Those that take new requests, of those that should. */
   readonly endpoints: { readonly ready: number; readonly total: number };
 }
@@ -27,6 +29,7 @@ export interface ModelStatus extends ResourceStatus {
 /** The status of a model that is in the table, by what was found for each of its backends; `before` if that says the same. */
 export function servedStatus(
   observedGeneration: number,
+  model: string,
   backends: readonly { readonly name: string; readonly found: BackendEndpoints }[],
   before: ModelStatus | undefined,
 ): ModelStatus {
@@ -46,19 +49,19 @@ export function servedStatus(
       ? { type: 'Ready', status: 'True', reason: 'Ready', message: `${endpoints.ready}/${endpoints.total} endpoints` }
       : { type: 'Ready', status: 'False', reason: 'NoEndpoints', message: why },
   ];
-  const status: ModelStatus = { observedGeneration, conditions, endpoints };
+  const status: ModelStatus = { observedGeneration, model, conditions, endpoints };
   return before !== undefined && isDeepStrictEqual(before, status) ? before : status;
 }
 
 /** The status of a model that lost its names to an older one. */
-export function conflictStatus(observedGeneration: number, id: string, conflict: NameConflict): ModelStatus {
-  const message = describeConflict(id, conflict);
+export function conflictStatus(observedGeneration: number, model: string, conflict: NameConflict): ModelStatus {
+  const message = describeConflict(model, conflict);
   const conditions: Condition[] = [
     { type: 'Accepted', status: 'False', reason: 'NameConflict', message },
     { type: 'BackendsResolved', status: 'Unknown', reason: 'NotAccepted', message: '' },
     { type: 'Ready', status: 'False', reason: 'NotAccepted', message: 'not served: see Accepted' },
   ];
-  return { observedGeneration, conditions, endpoints: { ready: 0, total: 0 } };
+  return { observedGeneration, model, conditions, endpoints: { ready: 0, total: 0 } };
 }
 
 /** The status of the gateway that is served, and of one that is not since `older` is. */

@@ -38,12 +38,11 @@ export class Publisher {
   readonly #encoder = new TableEncoder();
   readonly #server: DeltaServer;
   readonly #reports = new ReportCollector(() => this.#changed());
-  /** Published versions, oldest first, by the order in which they were. */
+  /** Published versions, oldest first, with their sequence numbers. */
   readonly #ordinals = new Map<string, number>();
   readonly #waiters = new Set<() => void>();
   /** Nodes that lack a part of the table because they refused it. */
   readonly #refusing = new Set<string>();
-  #published = 0;
 
   constructor(options: PublisherOptions = {}) {
     this.#options = options;
@@ -58,13 +57,32 @@ export class Publisher {
     return this.#encoder.version;
   }
 
+  /** Number of the last published version; 0 before the first. */
+  get sequence(): number {
+    return this.#encoder.sequence;
+  }
+
+  /** Number of a version, of this process and not too long ago; undefined for any other. */
+  sequenceOf(version: string): number | undefined {
+    return this.#ordinals.get(version);
+  }
+
+  /** Number of the version in which a model, or an endpoint of it, changed last; 0 for one that is in no table. */
+  changedIn(model: string): number {
+    return this.#encoder.changedIn(model);
+  }
+
+  /** Number of the version in which the gateway changed last. */
+  get gatewayChangedIn(): number {
+    return this.#encoder.gatewayChangedIn;
+  }
+
   /** Sends what `table` changes to all agents; returns its version, which is the one before when nothing changed. */
   publish(table: PlannedTable): string {
     const change = this.#encoder.encode(table);
     if (change === undefined) return this.version;
     const version = change.systemVersion;
-    this.#published += 1;
-    this.#ordinals.set(version, this.#published);
+    this.#ordinals.set(version, this.#encoder.sequence);
     for (const oldest of this.#ordinals.keys()) {
       if (this.#ordinals.size <= rememberedVersions) break;
       this.#ordinals.delete(oldest);

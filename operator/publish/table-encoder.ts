@@ -47,12 +47,30 @@ const SCHEMAS: ReadonlyMap<string, DescMessage> = new Map<string, DescMessage>([
 export class TableEncoder {
   readonly #encoded = new Map([...SCHEMAS.keys()].map(typeUrl => [typeUrl, new Map<string, Encoded>()]));
   readonly #hash = new SetHash();
+  /** By model, the version in which any part of it changed last. */
+  readonly #changedIn = new Map<string, number>();
+  #gatewayChangedIn = 0;
   #sequence = 0;
   #version = '';
 
   /** "<sequence>-<hash8>" of the last table; empty before the first. */
   get version(): string {
     return this.#version;
+  }
+
+  /** Number of the last version; 0 before the first. */
+  get sequence(): number {
+    return this.#sequence;
+  }
+
+  /** Number of the version in which a model, or an endpoint of it, changed last; 0 for one that is in no table. */
+  changedIn(model: string): number {
+    return this.#changedIn.get(model) ?? 0;
+  }
+
+  /** Number of the version in which the gateway changed last. */
+  get gatewayChangedIn(): number {
+    return this.#gatewayChangedIn;
   }
 
   /**
@@ -71,9 +89,19 @@ export class TableEncoder {
     if (upserts.length + removals.length === 0) return undefined;
     this.#sequence += 1;
     this.#version = `${this.#sequence}-${this.#hash.hex}`;
+    for (const key of removals) this.#noteChange(key, table);
+    for (const key of upserts) this.#noteChange(key, table);
     const body = toBinary(TableVersionSchema, create(TableVersionSchema, { version: this.#version }));
     upserts.push({ typeUrl: TABLE_VERSION_TYPE, name: DEFAULT_NAME, version: this.#version, body });
     return { systemVersion: this.#version, upserts, removals };
+  }
+
+  #noteChange({ typeUrl, name }: ResourceKey, { models }: PlannedTable): void {
+    if (typeUrl === GATEWAY_TYPE) this.#gatewayChangedIn = this.#sequence;
+    if (typeUrl !== MODEL_TYPE && typeUrl !== ENDPOINT_GROUP_TYPE) return;
+    const model = typeUrl === MODEL_TYPE ? name : modelOfGroup(name);
+    if (models.has(model)) this.#changedIn.set(model, this.#sequence);
+    else this.#changedIn.delete(model);
   }
 
   /** Messages that are not the very ones of the table before. */
@@ -115,4 +143,9 @@ export class TableEncoder {
     }
     return removals;
   }
+}
+
+/** "<namespace>/<name>" of "<namespace>/<name>/<backend>". */
+function modelOfGroup(group: string): string {
+  return group.slice(0, group.lastIndexOf('/'));
 }
