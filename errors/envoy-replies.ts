@@ -50,8 +50,12 @@ export const FIXED_ANSWER_DETAILS = 'direct_response';
  * an attempt that timed out last carries URX and UT (envoy-failover.md C).
  */
 export const ENVOY_REPLIES: readonly EnvoyReply[] = [
-  // The admitted mark is missing, or ext_proc failed in a way that failure_mode_allow does not cover.
-  { sign: { details: ['rbac_access_denied', 'ext_proc_error', 'spurious_message'] }, code: 'gateway_unavailable' },
+  // The admitted mark is missing, or ext_proc failed in a way that failure_mode_allow does not cover; or the gateway
+  // drains, which it tells whoever asks whether it is ready, and nobody else.
+  {
+    sign: { details: ['rbac_access_denied', 'ext_proc_error', 'spurious_message', 'health_check_failed'] },
+    code: 'gateway_unavailable',
+  },
   { sign: { details: ['upgrade_failed'] }, code: 'upgrade_not_allowed' },
   { sign: { details: ['overload'] }, code: 'overloaded' },
   // Per-try timeout and per-try idle timeout. Of an answer that has begun, the record still has the pod's status.

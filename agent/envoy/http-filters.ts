@@ -15,6 +15,7 @@ import type { HttpFilterJson } from '../../proto/gen/envoy/extensions/filters/ne
 import { attemptLog } from './access-logs.ts';
 import { stripFromClient, stripSteering } from './header-hygiene.ts';
 import { ADMITTED_FILTER, EXT_PROC_CLUSTER, EXT_PROC_FILTER } from './names.ts';
+import { unreadyWhenDraining } from './readiness.ts';
 import { duration, typedConfig } from './typed-config.ts';
 
 /** How long extproc may think about one message; its answers take well under a millisecond. */
@@ -39,12 +40,20 @@ const HEADERS_READ = [
 ] as const;
 
 /**
- * The way of a request, in order: stripped, shown to extproc, let through only with its mark, stripped of what was meant for extproc, sent.
+ * The way of a request, in order: stripped, told where it asks whether a draining gateway is ready, shown to extproc,
+ * let through only with its mark, stripped of what was meant for extproc, sent.
  *
  * @param modelHeaders request headers that may name the model
  */
 export function httpFilters(modelHeaders: readonly string[]): HttpFilterJson[] {
-  return [stripFromClient(), extProc(modelHeaders), admittedOnly(), stripSteering(modelHeaders), router()];
+  return [
+    stripFromClient(),
+    unreadyWhenDraining(),
+    extProc(modelHeaders),
+    admittedOnly(),
+    stripSteering(modelHeaders),
+    router(),
+  ];
 }
 
 function extProc(modelHeaders: readonly string[]): HttpFilterJson {

@@ -3,6 +3,7 @@ import { test } from 'node:test';
 import type { ExternalProcessorJson } from '../../proto/gen/envoy/extensions/filters/http/ext_proc/v3/ext_proc_pb.js';
 import type { HttpConnectionManagerJson } from '../../proto/gen/envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager_pb.js';
 import { gatewayListener } from './listener.ts';
+import { EXT_PROC_FILTER } from './names.ts';
 import { sampleTable } from './sample-table.fixture.ts';
 
 const { gateway } = sampleTable({}, { modelHeaders: ['X-Model', 'accept'], clientUploadMs: 90_000 });
@@ -13,12 +14,13 @@ const manager = json.filterChains?.[0]?.filters?.[0]?.typedConfig as HttpConnect
 test('a request is stripped, shown to extproc, checked for its mark, stripped again, sent: in this order', () => {
   assert.deepEqual(
     manager.httpFilters?.map(({ name }) => name),
-    ['strip', 'envoy.filters.http.ext_proc', 'admitted', 'steering_strip', 'envoy.filters.http.router'],
+    ['strip', 'readiness', 'envoy.filters.http.ext_proc', 'admitted', 'steering_strip', 'envoy.filters.http.router'],
   );
 });
 
 test('extproc sees the headers that may name a model, in lower case, each pattern once', () => {
-  const config = manager.httpFilters?.[1]?.typedConfig as ExternalProcessorJson;
+  const config = manager.httpFilters?.find(({ name }) => name === EXT_PROC_FILTER)
+    ?.typedConfig as ExternalProcessorJson;
   const shown = config.forwardRules?.allowedHeaders?.patterns?.map(({ exact, prefix }) => exact ?? `${prefix}*`) ?? [];
   for (const name of [':path', ':method', 'content-length', 'x-model', 'x-fairlead-*']) assert.ok(shown.includes(name));
   assert.equal(new Set(shown).size, shown.length);
