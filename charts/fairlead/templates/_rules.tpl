@@ -1,0 +1,68 @@
+{{/* A Role of the operator and its binding; takes .root, .name, .namespace and .rules. */}}
+{{- define "fairlead.role" }}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: Role
+metadata:
+  name: {{ .name }}
+  namespace: {{ .namespace }}
+  labels:
+    {{- include "fairlead.labels" .root | nindent 4 }}
+    app.kubernetes.io/component: operator
+rules:
+  {{- .rules | nindent 2 }}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: RoleBinding
+metadata:
+  name: {{ .name }}
+  namespace: {{ .namespace }}
+  labels:
+    {{- include "fairlead.labels" .root | nindent 4 }}
+    app.kubernetes.io/component: operator
+roleRef: {apiGroup: rbac.authorization.k8s.io, kind: Role, name: {{ .name }}}
+subjects:
+  - {kind: ServiceAccount, name: {{ include "fairlead.operatorAccount" .root }}, namespace: {{ .root.Release.Namespace }}}
+{{- end }}
+
+{{/* Wherever models are. */}}
+{{- define "fairlead.followRules" -}}
+- apiGroups: [fairlead.dev]
+  resources: [modeldeployments, inferencegateways]
+  verbs: [get, list, watch]
+- apiGroups: [fairlead.dev]
+  resources: [modeldeployments/status, inferencegateways/status]
+  verbs: [patch]
+- apiGroups: [""]
+  resources: [pods]
+  verbs: [get, list, watch]
+- apiGroups: [events.k8s.io]
+  resources: [events]
+  verbs: [create]
+{{- end }}
+
+{{/* In the release's own namespace. */}}
+{{- define "fairlead.ownRules" -}}
+{{- $fullname := include "fairlead.fullname" . -}}
+- apiGroups: [coordination.k8s.io]
+  resources: [leases]
+  verbs: [create]
+- apiGroups: [coordination.k8s.io]
+  resources: [leases]
+  resourceNames: [{{ $fullname }}]
+  verbs: [get, update]
+- apiGroups: [""]
+  resources: [pods]
+  verbs: [patch]
+- apiGroups: [""]
+  resources: [secrets, configmaps]
+  resourceNames: [{{ $fullname }}-control-plane-tls]
+  verbs: [get, update]
+{{- end }}
+
+{{/* Where Secrets may be named by a resource. */}}
+{{- define "fairlead.secretRules" -}}
+- apiGroups: [""]
+  resources: [secrets]
+  verbs: [get, watch]
+{{- end }}
