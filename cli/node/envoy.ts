@@ -1,3 +1,4 @@
+import { availableParallelism } from 'node:os';
 import { envoyCommand } from '../process/envoy-command.ts';
 import { envoyBinary } from '../setup/envoy-binary.ts';
 import { ownRunDirectory } from './own-run-directory.ts';
@@ -11,10 +12,14 @@ interface EnvoyCommandOptions {
 
 /** Turns this process into Envoy: signals and exit code are Envoy's from here on. */
 export async function becomeEnvoy({ runDir, nodeId, concurrency }: EnvoyCommandOptions): Promise<void> {
-  const say = (line: string) => process.stderr.write(`${line}\n`);
-  const run = ownRunDirectory(runDir, say);
-  const binary = await envoyBinary(say);
-  const [command, ...args] = envoyCommand(run, { binary, nodeId, concurrency });
+  const run = ownRunDirectory(runDir);
+  const binary = await envoyBinary(line => process.stderr.write(`${line}\n`));
+  const [command, ...args] = envoyCommand(run, {
+    binary,
+    nodeId,
+    // Envoy itself counts the node's cores, whatever share of them the container has.
+    concurrency: concurrency ?? availableParallelism(),
+  });
   if (!process.execve) throw new Error('this Node cannot replace itself by another program');
   process.execve(command, [command, ...args]);
 }

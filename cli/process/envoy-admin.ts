@@ -1,5 +1,4 @@
 import { request } from 'node:http';
-import { setTimeout as delay } from 'node:timers/promises';
 
 /**
  * Asks Envoy's admin interface on its Unix socket.
@@ -13,6 +12,7 @@ export function envoyAdmin(socketPath: string, method: 'GET' | 'POST', path: str
       response.on('data', chunk => {
         body += chunk;
       });
+      response.on('error', reject);
       response.on('end', () =>
         response.statusCode === 200 ? resolve(body) : reject(new Error(`${path}: ${response.statusCode} ${body}`)),
       );
@@ -23,33 +23,15 @@ export function envoyAdmin(socketPath: string, method: 'GET' | 'POST', path: str
   });
 }
 
-const POLL_MS = 50;
-/**
- * Envoy sends access records every 50 ms, and does not wait for the last of them when it ends: they would be lost, and
- * Envoy 1.40.0 now and then dies of a segmentation fault over them.
- */
-const LAST_RECORDS_MS = 250;
-
-/** Closes Envoy's listeners and waits until no request is running, for `graceMs` at the most, and all are recorded. */
-export async function drainEnvoy(socketPath: string, graceMs: number): Promise<void> {
-  const deadlineMs = performance.now() + graceMs;
-  try {
-    // By Envoy's drain strategy (envoy-command.ts), every answer from here on ends its connection too.
-    await envoyAdmin(socketPath, 'POST', '/drain_listeners');
-    while (performance.now() < deadlineMs && (await activeRequests(socketPath)) > 0) await delay(POLL_MS);
-    await delay(LAST_RECORDS_MS);
-  } catch {
-    // No Envoy to drain: it has ended, or never began.
-  }
+/** Whether an Envoy listens on its admin socket, be it ready or not. */
+export function envoyListens(socketPath: string): Promise<boolean> {
+  return envoyAdmin(socketPath, 'GET', '/server_info').then(
+    () => true,
+    error => !isGone(error),
+  );
 }
 
-/** Requests that Envoy's listeners are serving now. */
-async function activeRequests(socketPath: string): Promise<number> {
-  const text = await envoyAdmin(socketPath, 'GET', '/stats?filter=^http\\..*\\.downstream_rq_active$');
-  let sum = 0;
-  for (const line of text.split('\n')) {
-    const [name, value] = line.split(': ');
-    if (name && !name.startsWith('http.admin.')) sum += Number(value ?? 0);
-  }
-  return sum;
+/** Whether what went wrong means that no Envoy is there, rather than one that is busy. */
+export function isGone(error: unknown): boolean {
+  return error instanceof Error && 'code' in error && (error.code === 'ECONNREFUSED' || error.code === 'ENOENT');
 }

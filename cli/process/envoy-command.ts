@@ -12,6 +12,10 @@ export interface EnvoyOptions {
 
 /** Bodies are held while they are picked for and retried: 64 of the largest (32 MiB) at once, before load is shed. */
 const MAX_HEAP_BYTES = 2 * 1024 ** 3;
+/** Of a container's memory: the rest is for code, stacks and what the allocator keeps. Load is shed before it is full. */
+const MAX_HEAP_SHARE = 0.75;
+/** No request may last longer (crds/duration.ts). */
+const MAX_REQUEST_S = 86_400;
 /** Who looks into the access log for the request that just failed should not wait for Envoy's usual ten seconds. */
 const LOG_FLUSH_INTERVAL_MS = 1_000;
 
@@ -25,7 +29,7 @@ export function envoyCommand(run: RunDirectory, options: EnvoyOptions): readonly
     agentSocket: run.envoyAdsSocket,
     extprocSocket: run.extprocSocket,
     admin: run.envoyAdminSocket,
-    maxHeapBytes: MAX_HEAP_BYTES,
+    maxHeapBytes: maxHeapBytes(process.constrainedMemory()),
   });
   writeFileSync(run.bootstrapFile, JSON.stringify(json), { mode: 0o600 });
   const concurrency = options.concurrency === undefined ? [] : ['--concurrency', String(options.concurrency)];
@@ -38,10 +42,12 @@ export function envoyCommand(run: RunDirectory, options: EnvoyOptions): readonly
     '--config-path',
     run.bootstrapFile,
     '--disable-hot-restart',
-    // When a listener goes, its clients are told at their next answer, not one by one over ten minutes; --drain-time-s
-    // stays at these ten minutes, since it cuts what is still running.
+    // When a listener goes or changes, its clients are told at their next answer, not one by one over the drain time,
+    // at whose end Envoy cuts what still runs there: so it is as long as anything may run.
     '--drain-strategy',
     'immediate',
+    '--drain-time-s',
+    String(MAX_REQUEST_S),
     '--log-level',
     'warning',
     '--component-log-level',
@@ -52,4 +58,9 @@ export function envoyCommand(run: RunDirectory, options: EnvoyOptions): readonly
     String(LOG_FLUSH_INTERVAL_MS),
     ...concurrency,
   ];
+}
+
+/** @param limitBytes of this container; 0 or beyond any machine where there is none */
+function maxHeapBytes(limitBytes: number): number {
+  return limitBytes > 0 ? Math.min(MAX_HEAP_BYTES, Math.floor(limitBytes * MAX_HEAP_SHARE)) : MAX_HEAP_BYTES;
 }

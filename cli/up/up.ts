@@ -5,8 +5,8 @@ import type { Publisher } from '../../operator/publish/publisher.ts';
 import { type DirectoryReading, watchDirectory } from '../../operator/source/directory.ts';
 import { readPodDocuments } from '../../sim/pod-documents.ts';
 import { type PlannedState, startControlPlane } from '../node/control-plane.ts';
-import { drainEnvoy } from '../process/envoy-admin.ts';
 import { envoyCommand } from '../process/envoy-command.ts';
+import { drainEnvoy } from '../process/envoy-drain.ts';
 import { type RunDirectory, temporaryRunDirectory } from '../process/run-directory.ts';
 import { untilStopped } from '../process/stop-signal.ts';
 import { Supervisor } from '../process/supervisor.ts';
@@ -122,7 +122,7 @@ class LocalGateway {
   /** No new connections; requests that are running end. */
   async drain(): Promise<void> {
     this.#narrator.stopping();
-    await drainEnvoy(this.#run.envoyAdminSocket, DRAIN_GRACE_MS);
+    await drainEnvoy({ socketPath: this.#run.envoyAdminSocket, minAcceptMs: 0, timeoutMs: DRAIN_GRACE_MS });
   }
 
   /** The end of what was started. */
