@@ -1,15 +1,19 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { BackendEndpoints } from './backend-endpoints.ts';
+import type { ListenerCertificate } from './listener-certificates.ts';
 import type { NameConflict } from './name-claims.ts';
 
 /** One condition of a resource, in Gateway API's words; the message says what to do. */
 export interface Condition {
-  readonly type: 'Accepted' | 'BackendsResolved' | 'Programmed' | 'Ready';
+  readonly type: 'Accepted' | 'BackendsResolved' | 'ResolvedRefs' | 'Programmed' | 'Ready';
   readonly status: 'True' | 'False' | 'Unknown';
   /** One CamelCase word for programs. */
   readonly reason: string;
   readonly message: string;
 }
+
+/** The reason of whatever a resource lacks because it is not accepted. */
+export const NOT_ACCEPTED = 'NotAccepted';
 
 /** What users are told about a resource, as far as the plan knows: not whether gateways follow. */
 export interface ResourceStatus {
@@ -58,14 +62,18 @@ export function conflictStatus(observedGeneration: number, model: string, confli
   const message = describeConflict(model, conflict);
   const conditions: Condition[] = [
     { type: 'Accepted', status: 'False', reason: 'NameConflict', message },
-    { type: 'BackendsResolved', status: 'Unknown', reason: 'NotAccepted', message: '' },
-    { type: 'Ready', status: 'False', reason: 'NotAccepted', message: 'not served: see Accepted' },
+    { type: 'BackendsResolved', status: 'Unknown', reason: NOT_ACCEPTED, message: '' },
+    { type: 'Ready', status: 'False', reason: NOT_ACCEPTED, message: 'not served: see Accepted' },
   ];
   return { observedGeneration, model, conditions, endpoints: { ready: 0, total: 0 } };
 }
 
-/** The status of the gateway that is served, and of one that is not since `older` is. */
-export function gatewayStatus(observedGeneration: number, older?: string): ResourceStatus {
+/** The status of the gateway that is served with these certificates, and of one that is not since `older` is. */
+export function gatewayStatus(
+  observedGeneration: number,
+  older?: string,
+  certificates: readonly ListenerCertificate[] = [],
+): ResourceStatus {
   const accepted: Condition =
     older === undefined
       ? { type: 'Accepted', status: 'True', reason: 'Accepted', message: '' }
@@ -75,7 +83,25 @@ export function gatewayStatus(observedGeneration: number, older?: string): Resou
           reason: 'GatewayConflict',
           message: `one InferenceGateway is served, and ${older} is older: delete one of the two`,
         };
-  return { observedGeneration, conditions: [accepted] };
+  const resolved = certificates.length === 0 ? [] : [resolvedRefs(certificates)];
+  return { observedGeneration, conditions: [accepted, ...resolved] };
+}
+
+/** Gateway API's condition of a listener's references; only a gateway with TLS has any. */
+function resolvedRefs(certificates: readonly ListenerCertificate[]): Condition {
+  const lacking = certificates.filter(({ problem }) => problem !== undefined);
+  if (lacking.length === 0) {
+    const message = certificates
+      .map(
+        ({ listener, notAfterMs = 0 }) =>
+          `listener ${listener}: certificate until ${new Date(notAfterMs).toISOString()}`,
+      )
+      .join('; ');
+    return { type: 'ResolvedRefs', status: 'True', reason: 'ResolvedRefs', message };
+  }
+  const why = lacking.map(({ listener, secret, problem }) => `listener ${listener}: secret ${secret}: ${problem}`);
+  const message = `${why.join('; ')}; gateways go on with the certificate that they had before, and do not open the port without one`;
+  return { type: 'ResolvedRefs', status: 'False', reason: 'InvalidCertificateRef', message };
 }
 
 function describeConflict(id: string, { over, name, holder }: NameConflict): string {
