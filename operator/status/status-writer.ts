@@ -41,6 +41,8 @@ interface Tracked {
   object: StatusObject;
   /** As the API has it, as far as we know. */
   written: StatusDocument | undefined;
+  /** Whether a write was lost on its way, so that the API may have that instead. */
+  uncertain: boolean;
   /** What the API should have; undefined while that is what it has. */
   desired: StatusDocument | undefined;
   /** Since when they differ, by a clock that only runs forward. */
@@ -151,14 +153,14 @@ export class StatusWriter {
   }
 
   #compare(tracked: Tracked, condition: Condition | undefined): void {
-    const { object, written, madeFrom } = tracked;
-    const from = [factsOf(object), condition, written];
+    const { object, written, uncertain, madeFrom } = tracked;
+    const from = [factsOf(object), condition, written, uncertain];
     if (madeFrom.length > 0 && from.every((part, index) => part === madeFrom[index])) return;
     const { planned, refused } = object.source;
     const status = refused === undefined ? plannedStatus(planned, condition) : refusedStatus(refused);
     const document = statusDocument(status, written, Date.now());
     tracked.madeFrom = from;
-    tracked.desired = isDeepStrictEqual(document, written) ? undefined : document;
+    tracked.desired = !uncertain && isDeepStrictEqual(document, written) ? undefined : document;
   }
 
   /** Undefined for what is not served. */
@@ -190,6 +192,7 @@ export class StatusWriter {
       tracked.gone = true;
       return { kind: 'done' };
     }
+    tracked.uncertain ||= failure.code === 0 || failure.code >= 500;
     return this.#failed(object, failure);
   }
 
@@ -201,6 +204,7 @@ export class StatusWriter {
     const tracked = this.#tracked.get(uid);
     if (tracked === undefined) return;
     tracked.written = document;
+    tracked.uncertain = false;
     tracked.differsSinceMs = undefined;
     // What was wanted meanwhile may be more, or nothing now.
     this.#consider(tracked, performance.now());
@@ -239,7 +243,15 @@ const NO_REFUSALS: readonly Refusal[] = [];
 const NOTHING_REFUSED: Refusals = { ofModels: new Map(), ofGateway: NO_REFUSALS, ofTable: NO_REFUSALS };
 
 function newlyTracked(object: StatusObject, written: StatusDocument | undefined): Tracked {
-  return { object, written, desired: undefined, differsSinceMs: undefined, madeFrom: [], gone: false };
+  return {
+    object,
+    written,
+    uncertain: false,
+    desired: undefined,
+    differsSinceMs: undefined,
+    madeFrom: [],
+    gone: false,
+  };
 }
 
 function uidOf(object: unknown): string | undefined {
