@@ -157,6 +157,21 @@ suite('an election', () => {
     assert.deepEqual(first.told, ['leading', 'suspended', 'standby']);
   });
 
+  test('an answer that was long on its way prolongs nothing', async () => {
+    const world = new World();
+    let journey = FAST;
+    const first = world.candidate('a', { journey: () => journey });
+    await world.run(19_000);
+    journey = { ...FAST, backMs: 4_000 };
+    // The renewals of 20 s and 24 s are answered, no other.
+    await world.run(27_000);
+    journey = { ...FAST, lost: 'there' };
+    await world.run(33_900);
+    assert.equal(first.state, 'leading');
+    await world.run(34_100);
+    assert.equal(first.state, 'suspended');
+  });
+
   test('a person who deletes the lease takes it from nobody', async () => {
     const world = new World();
     const first = world.candidate('a');

@@ -1,0 +1,78 @@
+import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
+import type { MetricSpec } from '../../telemetry/metric-list.ts';
+import { OPERATOR_METRICS } from '../../telemetry/operator-metric-list.ts';
+
+/** Seconds: plans take under 1 s for 10,000 models, under 5 ms for one changed pod. */
+const PLAN_BUCKETS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5];
+
+/** What is looked up when somebody scrapes. */
+interface OperatorView {
+  leading(): boolean;
+  /** How many are connected. */
+  agents(): number;
+}
+
+/** A plan that was made. */
+interface PlanFacts {
+  /** Of the route table. */
+  readonly version: string;
+  readonly models: number;
+  readonly endpoints: number;
+  readonly tookMs: number;
+}
+
+/** What an operator counts, with the figures of its process. Made once in a process, since those go on for ever. */
+export class OperatorMetrics {
+  readonly #registry = new Registry();
+  readonly #tableInfo = this.#gauge(OPERATOR_METRICS.tableInfo);
+  readonly #models = this.#gauge(OPERATOR_METRICS.models);
+  readonly #endpoints = this.#gauge(OPERATOR_METRICS.endpoints);
+  readonly #planSeconds = new Histogram({ ...this.#options(OPERATOR_METRICS.plan), buckets: PLAN_BUCKETS });
+  readonly #statusWrites = this.#counter(OPERATOR_METRICS.statusWrites);
+  readonly #sourceLists = this.#counter(OPERATOR_METRICS.sourceLists);
+  readonly #sourceInterruptions = this.#counter(OPERATOR_METRICS.sourceInterruptions);
+
+  constructor(view: OperatorView) {
+    this.#gauge(OPERATOR_METRICS.leader, () => Number(view.leading()));
+    this.#gauge(OPERATOR_METRICS.agents, () => view.agents());
+    collectDefaultMetrics({ register: this.#registry });
+  }
+
+  planned({ version, models, endpoints, tookMs }: PlanFacts): void {
+    this.#tableInfo.reset();
+    this.#tableInfo.set({ version }, 1);
+    this.#models.set(models);
+    this.#endpoints.set(endpoints);
+    this.#planSeconds.observe(tookMs / 1_000);
+  }
+
+  statusWrite(result: 'written' | 'failed'): void {
+    this.#statusWrites.inc({ result });
+  }
+
+  sourceListed(collection: string): void {
+    this.#sourceLists.inc({ collection });
+  }
+
+  sourceInterrupted(collection: string): void {
+    this.#sourceInterruptions.inc({ collection });
+  }
+
+  /** As Prometheus text. */
+  async render(): Promise<{ readonly contentType: string; readonly text: string }> {
+    return { contentType: this.#registry.contentType, text: await this.#registry.metrics() };
+  }
+
+  #gauge(spec: MetricSpec, read?: () => number): Gauge {
+    const gauge: Gauge = new Gauge({ ...this.#options(spec), ...(read && { collect: () => gauge.set(read()) }) });
+    return gauge;
+  }
+
+  #counter(spec: MetricSpec): Counter {
+    return new Counter(this.#options(spec));
+  }
+
+  #options({ name, help, labels }: MetricSpec) {
+    return { name, help, labelNames: [...labels], registers: [this.#registry] };
+  }
+}
