@@ -12,6 +12,8 @@ export class NoAnswer extends Error {}
 /** The data thread as the agent knows it. Every promise rejects with what went wrong there, if something did. */
 export interface DataThread {
   /** @throws NoAnswer */
+  alive(): Promise<void>;
+  /** @throws NoAnswer */
   snapshot(): Promise<DataPlaneSnapshot>;
   /**
    * Undefined where no model has that name.
@@ -50,6 +52,7 @@ export function dataThread(port: MessagePort, answerTimeoutMs = ANSWER_TIMEOUT_M
     return answer.finally(() => clearTimeout(timer));
   };
   return {
+    alive: () => askInTime(request => ({ kind: 'alive?', request })),
     snapshot: () => askInTime(request => ({ kind: 'snapshot?', request })),
     explain: model => askInTime(request => ({ kind: 'explain?', request, model })),
     apply: delta => ask(request => ({ kind: 'table', request, delta })),

@@ -4,6 +4,7 @@ import type { TableDelta } from './table/route-table.ts';
 /** What the agent's thread says to the data thread; each is answered, or `failed`, under its number. */
 export type ToDataThread =
   | { readonly kind: 'table'; readonly request: number; readonly delta: TableDelta }
+  | { readonly kind: 'alive?'; readonly request: number }
   | { readonly kind: 'snapshot?'; readonly request: number }
   | { readonly kind: 'explain?'; readonly request: number; readonly model: string };
 
@@ -12,6 +13,7 @@ export type ToAgent =
   | { readonly kind: 'stop' }
   | { readonly kind: 'failed'; readonly request: number; readonly message: string }
   | { readonly kind: 'applied'; readonly request: number; readonly answer: undefined }
+  | { readonly kind: 'alive'; readonly request: number; readonly answer: undefined }
   | { readonly kind: 'snapshot'; readonly request: number; readonly answer: DataPlaneSnapshot }
   | { readonly kind: 'explain'; readonly request: number; readonly answer: ModelExplanation | undefined };
 

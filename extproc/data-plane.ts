@@ -92,6 +92,8 @@ function answerTo(plane: DataPlane, message: ToDataThread): ToAgent {
     case 'table':
       plane.models.apply(message.delta);
       return { kind: 'applied', request, answer: undefined };
+    case 'alive?':
+      return { kind: 'alive', request, answer: undefined };
     case 'snapshot?':
       return { kind: 'snapshot', request, answer: snapshotOf(plane) };
     case 'explain?':

@@ -14,7 +14,8 @@ export function jsonAnswer(status: number, value: unknown): AdminAnswer {
   return { status, contentType: 'application/json', body: `${JSON.stringify(value)}\n` };
 }
 
-interface Address {
+/** Where an admin interface listens. */
+export interface AdminAddress {
   readonly host: string;
   readonly port: number;
 }
@@ -29,8 +30,8 @@ const RETRY_MS = 1_000;
 export class AdminServer {
   readonly #pages: ReadonlyMap<string, AdminPage>;
   readonly #onError: (error: Error) => void;
-  #wanted: Address | undefined;
-  #serving: { readonly server: Server; readonly address: Address } | undefined;
+  #wanted: AdminAddress | undefined;
+  #serving: { readonly server: Server; readonly address: AdminAddress } | undefined;
   /** Moves come one after the other. */
   #moved: Promise<void> = Promise.resolve();
   #retry: NodeJS.Timeout | undefined;
@@ -58,7 +59,7 @@ export class AdminServer {
     this.#closeServing();
   }
 
-  #moveTo(to: Address, report: (error: Error) => void): void {
+  #moveTo(to: AdminAddress, report: (error: Error) => void): void {
     this.#moved = this.#moved.then(async () => {
       if (this.#wanted !== to || (this.#serving && same(this.#serving.address, to))) return;
       const reason = await this.#move(to);
@@ -69,7 +70,7 @@ export class AdminServer {
   }
 
   /** Gives why it could not; it goes on where it was then. */
-  async #move(to: Address): Promise<Error | undefined> {
+  async #move(to: AdminAddress): Promise<Error | undefined> {
     const before = this.#serving?.address;
     const reason = await this.#open(to);
     if (reason === undefined || before?.port !== to.port) return reason;
@@ -81,7 +82,7 @@ export class AdminServer {
   }
 
   /** Serves there instead; gives why it cannot. */
-  #open(address: Address): Promise<Error | undefined> {
+  #open(address: AdminAddress): Promise<Error | undefined> {
     const server = createServer((request, response) => void this.#answer(request, response));
     return new Promise(resolve => {
       server.once('error', resolve);
@@ -124,6 +125,6 @@ export class AdminServer {
   }
 }
 
-function same(one: Address, other: Address): boolean {
+function same(one: AdminAddress, other: AdminAddress): boolean {
   return one.host === other.host && one.port === other.port;
 }

@@ -15,15 +15,28 @@ export interface TableView {
   readonly receivedAtMs: number;
 }
 
+/** What whoever runs the node's processes asks: whether to start them again, and whether requests may be sent here. */
+export function healthPages(data: DataThread, view: () => TableView): ReadonlyMap<string, AdminPage> {
+  return new Map<string, AdminPage>([
+    ['/livez', () => inTime(liveness(data))],
+    ['/readyz', async () => readiness(view())],
+  ]);
+}
+
 /** What the admin interface shows. */
 export function adminPages(data: DataThread, view: () => TableView): ReadonlyMap<string, AdminPage> {
   return new Map<string, AdminPage>([
-    ['/livez', async () => jsonAnswer(200, { status: 'ok' })],
-    ['/readyz', async () => readiness(view())],
+    ...healthPages(data, view),
     ['/metrics', () => inTime(metrics(data))],
     ['/table', async () => jsonAnswer(200, describeNode(view()))],
     ['/explain', query => inTime(explain(query.get('model') ?? '', data, view()))],
   ]);
+}
+
+/** Both threads answer. Of tables it says nothing: a node that waits for its first is well. */
+async function liveness(data: DataThread) {
+  await data.alive();
+  return jsonAnswer(200, { status: 'ok' });
 }
 
 function readiness({ table, envoy }: TableView) {
