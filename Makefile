@@ -44,8 +44,9 @@ e2e: setup ## the whole gateway with a real Envoy, asked by the official clients
 	@test/clients/setup.sh
 	@node --test --test-concurrency=2 --test-reporter=spec 'test/{e2e,clients}/**/*.test.ts'
 
-kube: setup ## against a real Kubernetes API server (built once, with Go)
-	@node --test --test-concurrency=1 --test-reporter=spec 'test/kube/**/*.test.ts'
+kube: setup ## against a real Kubernetes (built once, with Go), pods included
+	@node --test --test-concurrency=1 --test-reporter=spec 'test/kube/*.test.ts'
+	@test/kube/in-namespace.sh node --test --test-concurrency=1 --test-reporter=spec 'test/kube/pods/*.test.ts'
 
 bench: setup ## the figures that the documentation quotes
 	@for file in bench/*.bench.ts; do echo "== $$file"; node "$$file"; done
