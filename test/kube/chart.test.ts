@@ -1,0 +1,261 @@
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { after, before, suite, test } from 'node:test';
+import { parse } from 'yaml';
+import { METRICS } from '../../telemetry/metric-list.ts';
+import { Cluster } from './cluster.ts';
+import { Helm, type Manifest, type Values } from './helm.ts';
+
+const ROOT = join(import.meta.dirname, '..', '..');
+const CHART = join(ROOT, 'charts', 'fairlead');
+const NAMESPACE = 'serving';
+
+const read = (...path: readonly string[]) => readFileSync(join(CHART, ...path), 'utf8');
+
+/** Every option away from its default, as far as one release can have them together. */
+const EVERYTHING: Values = {
+  mode: 'deployment',
+  autoscaling: { enabled: true, minReplicas: 3, behavior: { scaleDown: { stabilizationWindowSeconds: 600 } } },
+  nameOverride: 'inference',
+  image: {
+    repository: 'registry.example/fairlead',
+    digest: `sha256:${'0'.repeat(64)}`,
+    pullSecrets: [{ name: 'pull' }],
+  },
+  inferenceGateway: {
+    name: 'front',
+    spec: {
+      listeners: [
+        { name: 'http', port: 80 },
+        { name: 'internal-callers-only', port: 8080 },
+      ],
+      admin: { port: 9000, endpointLabels: true },
+      validation: 'strict',
+    },
+  },
+  operator: { ...placed('operator'), replicas: 3, namespaces: ['models'], logLevel: 'debug' },
+  gateway: {
+    ...placed('gateway'),
+    drain: { timeoutSeconds: 60, minAcceptSeconds: 0 },
+    rollout: 2,
+    hostPort: true,
+    service: {
+      type: 'LoadBalancer',
+      port: 443,
+      annotations: { a: 'b' },
+      labels: { c: 'd' },
+      internalTrafficPolicy: 'Local',
+      externalTrafficPolicy: 'Local',
+      trafficDistribution: 'PreferClose',
+      sessionAffinity: 'ClientIP',
+      loadBalancerClass: 'example.com/lb',
+      loadBalancerSourceRanges: ['10.0.0.0/8'],
+    },
+  },
+  serviceAccount: { operator: { name: 'brain', annotations: { e: 'f' } }, gateway: { name: 'hand' } },
+  rbac: { secretNamespaces: ['keys'] },
+  networkPolicy: { adminFrom: [{ namespaceSelector: { matchLabels: { team: 'metrics' } } }] },
+  podDisruptionBudget: { maxUnavailable: '10%' },
+  dashboard: { enabled: true },
+};
+
+function placed(component: string): Values {
+  return {
+    nodeSelector: { role: component },
+    tolerations: [{ key: 'gpu', operator: 'Exists' }],
+    affinity: { nodeAffinity: { preferredDuringSchedulingIgnoredDuringExecution: [] } },
+    topologySpreadConstraints: [
+      {
+        maxSkew: 1,
+        topologyKey: 'zone',
+        whenUnsatisfiable: 'ScheduleAnyway',
+        labelSelector: { matchLabels: { 'app.kubernetes.io/component': component } },
+      },
+    ],
+    priorityClassName: 'system-cluster-critical',
+    podAnnotations: { g: 'h' },
+    podLabels: { i: 'j' },
+  };
+}
+
+/** Values that have to be refused, and what Helm says of them. */
+const WRONG: readonly [values: Values, said: RegExp][] = [
+  [{ mode: 'statefulset' }, /mode.*'daemonset', 'deployment'/s],
+  [{ replica: 3 }, /'replica' not allowed/],
+  [{ gateway: { drian: {} } }, /'drian' not allowed/],
+  [{ gateway: { drain: { timeoutSeconds: '15m' } } }, /timeoutSeconds.*want integer/s],
+  [{ gateway: { rollout: '0%' } }, /rollout/],
+  [{ gateway: { service: { port: 70_000 } } }, /port/],
+  [{ image: { repository: 'fairlead@sha256:0' } }, /repository/],
+  [{ image: { digest: 'sha256:short' } }, /digest/],
+  [{ operator: { replicas: 0 } }, /replicas/],
+  [{ operator: { namespaces: ['Not_One'] } }, /namespaces/],
+  [{ inferenceGateway: { spec: { listeners: [] } } }, /listeners/],
+  [{ fullnameOverride: 'x'.repeat(41) }, /fullnameOverride/],
+];
+
+suite('the chart', () => {
+  let cluster: Cluster;
+  let helm: Helm;
+
+  before(async () => {
+    cluster = await Cluster.start();
+    helm = new Helm(cluster.kubeconfig);
+    await cluster.kubectl(['apply', '-f', join(CHART, 'crds')]);
+    await cluster.kubectl(['wait', '--for=condition=Established', 'crd', '--all']);
+    for (const name of [NAMESPACE, 'models', 'keys']) await cluster.kubectl(['create', 'namespace', name]);
+    // Nothing that these pods may not do under the strictest of Kubernetes' own rules.
+    const strict = ['enforce', 'warn'].map(mode => `pod-security.kubernetes.io/${mode}=restricted`);
+    await cluster.kubectl(['label', 'namespace', NAMESPACE, ...strict]);
+  });
+
+  after(() => cluster?.stop());
+
+  const tryOut = (objects: readonly Manifest[]) =>
+    cluster.kubectl(
+      ['apply', '--dry-run=server', '--validate=strict', '-f', '-'],
+      objects.map(object => JSON.stringify(object)).join('\n---\n'),
+    );
+  /** A pod as the controller would make it, since rules on pods are not asked about a Deployment. */
+  const podOf = ({ metadata, spec }: Manifest): Manifest => ({
+    apiVersion: 'v1',
+    kind: 'Pod',
+    metadata: { name: metadata.name, namespace: NAMESPACE, ...spec.template.metadata },
+    spec: spec.template.spec,
+  });
+  const byKind = (objects: readonly Manifest[], kind: string, name = '') =>
+    objects.find(object => object.kind === kind && object.metadata.name.endsWith(name)) as Manifest;
+
+  test('passes the strict linter, in both modes', async () => {
+    await helm.chart(['lint', '--strict']);
+    await helm.chart(['lint', '--strict'], EVERYTHING);
+  });
+
+  for (const [what, values] of Object.entries({
+    'as it comes': {},
+    'as a deployment': { mode: 'deployment' },
+    'with everything set': EVERYTHING,
+    'with everything off': {
+      inferenceGateway: { create: false },
+      networkPolicy: { enabled: false },
+      podDisruptionBudget: { enabled: false },
+    },
+  })) {
+    test(`${what}: the API server accepts every object, and the restricted pod security standard the pods`, async () => {
+      const objects = await helm.render(NAMESPACE, values);
+      await tryOut(objects);
+      const pods = objects.filter(({ kind }) => kind === 'Deployment' || kind === 'DaemonSet').map(podOf);
+      assert.equal(pods.length, 2);
+      // Ports of the node are what that standard forbids.
+      for (const { ports } of pods.flatMap(({ spec }) => spec.containers))
+        for (const port of ports) delete port.hostPort;
+      await tryOut(pods);
+    });
+  }
+
+  for (const [values, said] of WRONG) {
+    test(`${JSON.stringify(values)} is refused`, async () => {
+      await assert.rejects(helm.chart(['template', 'fairlead'], values), said);
+    });
+  }
+
+  test('a field that an InferenceGateway does not have is refused at the installation', async () => {
+    const values = { inferenceGateway: { spec: { listeners: [{ name: 'http', port: 8888 }], maxBodyByte: 1 } } };
+    await assert.rejects(helm.chart(['install', 'wrong'], values, ['--namespace', NAMESPACE]), /maxBodyByte/);
+  });
+
+  test('ports of containers, probes, Service and NetworkPolicy are those of the InferenceGateway', async () => {
+    const objects = await helm.render(NAMESPACE, EVERYTHING);
+    const { containers, initContainers, securityContext } = byKind(objects, 'Deployment', 'gateway').spec.template.spec;
+    assert.deepEqual(containers[0].ports, [
+      { containerPort: 80, hostPort: 80 },
+      { containerPort: 8080, hostPort: 8080 },
+    ]);
+    assert.equal(containers[0].readinessProbe.httpGet.port, 80);
+    assert.deepEqual(securityContext.sysctls, [{ name: 'net.ipv4.ip_unprivileged_port_start', value: '0' }]);
+    assert.deepEqual(initContainers[0].ports[0], { name: 'admin', containerPort: 9000 });
+    assert.deepEqual(
+      byKind(objects, 'Service', 'inference').spec.ports.map(({ port, targetPort }: Values) => [port, targetPort]),
+      [
+        [443, 80],
+        [8080, 8080],
+      ],
+    );
+    assert.deepEqual(
+      byKind(objects, 'NetworkPolicy', 'gateway').spec.ingress.map(({ ports }: Values) => ports),
+      [[{ port: 80 }, { port: 8080 }], [{ port: 9000 }]],
+    );
+  });
+
+  test('a listener with TLS is probed, tested and announced by https', async () => {
+    const listeners = [{ name: 'https', port: 8443, tls: { secretRef: { name: 'front' } } }];
+    const values = { inferenceGateway: { spec: { listeners } } };
+    const objects = await helm.render(NAMESPACE, values);
+    const [envoy] = byKind(objects, 'DaemonSet').spec.template.spec.containers;
+    assert.deepEqual(envoy.readinessProbe.httpGet, { path: '/readyz', port: 8443, scheme: 'HTTPS' });
+    assert.equal(byKind(objects, 'Service', 'fairlead').spec.ports[0].appProtocol, 'https');
+    const [ask] = byKind(objects, 'Pod').spec.containers;
+    assert.equal(ask.env[0].value, `https://fairlead.${NAMESPACE}.svc:8443`);
+  });
+
+  test('two containers that share a port of the node are never on it together, others are', async () => {
+    const strategy = async (values: Values) =>
+      byKind(await helm.render(NAMESPACE, values), 'DaemonSet').spec.updateStrategy.rollingUpdate;
+    assert.deepEqual(await strategy({}), { maxSurge: '25%', maxUnavailable: 0 });
+    assert.deepEqual(await strategy({ gateway: { hostPort: true } }), { maxSurge: 0, maxUnavailable: '25%' });
+  });
+
+  test('a gateway pod outlives its drain, and may do nothing at the API server', async () => {
+    const { spec } = byKind(await helm.render(NAMESPACE), 'DaemonSet').spec.template;
+    const [, , , timeout] = spec.containers[0].lifecycle.preStop.exec.command;
+    assert.ok(spec.terminationGracePeriodSeconds > Number(/\d+/.exec(timeout)?.[0]));
+    assert.equal(spec.automountServiceAccountToken, false);
+    assert.equal(spec.initContainers[0].restartPolicy, 'Always');
+  });
+
+  test('PodMonitors watch ports that there are', async () => {
+    const objects = await helm.render(NAMESPACE, { podMonitor: { enabled: true, labels: { release: 'prometheus' } } });
+    const monitors = objects.filter(({ kind }) => kind === 'PodMonitor');
+    assert.equal(monitors.length, 2);
+    for (const { metadata, spec } of monitors) {
+      assert.equal(metadata.labels?.release, 'prometheus');
+      const component = metadata.labels?.['app.kubernetes.io/component'];
+      const pod = objects.find(
+        ({ kind, metadata: { name } }) => /Deployment|DaemonSet/.test(kind) && name.endsWith(`${component}`),
+      );
+      const { containers, initContainers = [] } = pod?.spec.template.spec ?? {};
+      const names = [...containers, ...initContainers].flatMap(({ ports }) => ports.map(({ name }: Values) => name));
+      assert.ok(names.includes(spec.podMetricsEndpoints[0].port));
+      assert.equal(spec.selector.matchLabels['app.kubernetes.io/component'], component);
+    }
+  });
+
+  test('the dashboard shows metrics that there are', () => {
+    const dashboard = read('dashboards', 'fairlead.json');
+    const known = new Set<string>(Object.values(METRICS).map(({ name }) => name));
+    const shown = [...dashboard.matchAll(/fairlead_[a-z_]+/g)].map(([name]) => name.replace(/_bucket$/, ''));
+    assert.ok(shown.length > 10);
+    assert.deepEqual(
+      shown.filter(name => !known.has(name)),
+      [],
+    );
+  });
+
+  test('every value is in the README, and nothing else is', () => {
+    const leaves = (value: unknown, path: string): string[] => {
+      const fields = typeof value === 'object' && value !== null && !Array.isArray(value) ? Object.entries(value) : [];
+      const whole = fields.length === 0 || /(resources|labels|inferenceGateway\.spec)$/.test(path);
+      return whole ? [path] : fields.flatMap(([name, field]) => leaves(field, path === '' ? name : `${path}.${name}`));
+    };
+    const declared = leaves(parse(read('values.yaml')), '').sort();
+    const documented = [...read('README.md').matchAll(/^\| `([\w.]+)` \|/gm)].map(([, name]) => name).sort();
+    assert.deepEqual(documented, declared);
+  });
+
+  test('one version: of the package, of the chart, of the image', () => {
+    const { version } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as { version: string };
+    const chart = parse(read('Chart.yaml')) as { version: string; appVersion: string };
+    assert.deepEqual([chart.version, chart.appVersion], [version, version]);
+  });
+});
