@@ -2,6 +2,7 @@ import { createRegistry, type Registry } from '@bufbuild/protobuf';
 import { file_envoy_extensions_access_loggers_file_v3_file as fileLog } from './gen/envoy/extensions/access_loggers/file/v3/file_pb.js';
 import { file_envoy_extensions_access_loggers_filters_cel_v3_cel as celFilter } from './gen/envoy/extensions/access_loggers/filters/cel/v3/cel_pb.js';
 import { file_envoy_extensions_access_loggers_grpc_v3_als as grpcLog } from './gen/envoy/extensions/access_loggers/grpc/v3/als_pb.js';
+import { file_envoy_extensions_access_loggers_stream_v3_stream as streamLog } from './gen/envoy/extensions/access_loggers/stream/v3/stream_pb.js';
 import { file_envoy_extensions_filters_http_ai_protocol_manager_v3_ai_protocol_manager as aiProtocolManager } from './gen/envoy/extensions/filters/http/ai_protocol_manager/v3/ai_protocol_manager_pb.js';
 import { file_envoy_extensions_filters_http_cors_v3_cors as cors } from './gen/envoy/extensions/filters/http/cors/v3/cors_pb.js';
 import { file_envoy_extensions_filters_http_ext_proc_v3_ext_proc as extProc } from './gen/envoy/extensions/filters/http/ext_proc/v3/ext_proc_pb.js';
@@ -27,6 +28,7 @@ export const envoyRegistry: Registry = createRegistry(
   fileLog,
   celFilter,
   grpcLog,
+  streamLog,
   aiProtocolManager,
   cors,
   extProc,

@@ -2,6 +2,7 @@ import { ATTEMPT_LOG, EXCHANGE_LOG, ID_HEADER, TOKEN_USAGE_NAMESPACE } from '../
 import type { AccessLogJson } from '../../proto/gen/envoy/config/accesslog/v3/accesslog_pb.js';
 import { FileAccessLogSchema } from '../../proto/gen/envoy/extensions/access_loggers/file/v3/file_pb.js';
 import { HttpGrpcAccessLogConfigSchema } from '../../proto/gen/envoy/extensions/access_loggers/grpc/v3/als_pb.js';
+import { StdoutAccessLogSchema } from '../../proto/gen/envoy/extensions/access_loggers/stream/v3/stream_pb.js';
 import { ACCESS_LOG_CLUSTER, ENDPOINT_NAMESPACE } from './names.ts';
 import { exchangeFact } from './substitutions.ts';
 import { duration, typedConfig } from './typed-config.ts';
@@ -36,11 +37,18 @@ export function attemptLog(): AccessLogJson {
   };
 }
 
+/** Opened as a file, it would have to be one that Envoy's user may open: often it is a socket, or another user's. */
+const STDOUT = '/dev/stdout';
+
 /** The access log for people and log collectors: one line of JSON per exchange. */
 export function jsonLog(path: string): AccessLogJson {
+  const logFormat = { jsonFormat: JSON_FIELDS };
   return {
     name: 'json',
-    typedConfig: typedConfig(FileAccessLogSchema, { path, logFormat: { jsonFormat: JSON_FIELDS } }),
+    typedConfig:
+      path === STDOUT
+        ? typedConfig(StdoutAccessLogSchema, { logFormat })
+        : typedConfig(FileAccessLogSchema, { path, logFormat }),
   };
 }
 
