@@ -58,6 +58,7 @@ class Candidate {
   readonly told: LeaderState[] = [];
   readonly ended: Promise<void>;
   readonly failures: string[] = [];
+  readonly doubtsMs: number[] = [];
   readonly #abort = new AbortController();
   readonly #election: Election;
   #crashed = false;
@@ -72,6 +73,7 @@ class Candidate {
       identity: name,
       signal: this.#abort.signal,
       onState: state => this.told.push(state),
+      onDoubt: () => this.doubtsMs.push(world.time.nowMs),
       onEvent: event => event.event === 'leader.lease_failed' && this.failures.push(event.reason),
       clock: world.time.clock(rate, offsetMs, () => this.#crashed),
     });
@@ -135,6 +137,7 @@ suite('an election', () => {
     assert.equal(first.state, 'suspended');
     assert.deepEqual(first.failures, ['no answer for 5 s'], 'told once');
     await world.run(90_000);
+    assert.deepEqual(first.doubtsMs, []);
     away = false;
     await world.run(120_000);
     assert.equal(world.leaders().length, 1);
@@ -155,6 +158,23 @@ suite('an election', () => {
     cut = false;
     await world.run(70_000);
     assert.deepEqual(first.told, ['leading', 'suspended', 'standby']);
+  });
+
+  test('with the API server away for long it doubts whether it leads, ever more seldom', async () => {
+    const world = new World();
+    let away = false;
+    const journey = (): Journey => (away ? { ...FAST, lost: 'there' } : FAST);
+    const only = world.candidate('a', { journey });
+    await world.run(100);
+    away = true;
+    await world.run(3 * 3_600_000);
+    const suspendedMs = 10_000;
+    const minutes = only.doubtsMs.map(ms => Math.round((ms - suspendedMs) / 60_000));
+    assert.deepEqual(minutes, [1, 3, 7, 15, 31]);
+    away = false;
+    await world.run(4 * 3_600_000);
+    assert.deepEqual(only.told, ['leading', 'suspended', 'leading']);
+    assert.equal(only.doubtsMs.length, 5);
   });
 
   test('an answer that was long on its way prolongs nothing', async () => {

@@ -14,6 +14,7 @@ import {
   nextStep,
 } from './candidate.ts';
 import { type Clock, SYSTEM_CLOCK } from './clock.ts';
+import { LastingSuspension } from './lasting-suspension.ts';
 import { heldLease, type Lease, readLease, releasedLease } from './lease.ts';
 
 /** What happens in an election, ready to be logged. */
@@ -35,6 +36,11 @@ interface ElectionOptions {
   readonly signal: AbortSignal;
   /** Called when the state is another one; it is `standby` at first. */
   readonly onState: (state: LeaderState) => void;
+  /**
+   * Called now and then while we are suspended, from a minute on: another may lead, and only we do not know. Whoever
+   * follows us should look again who is the leader.
+   */
+  readonly onDoubt?: () => void;
   readonly onEvent?: (event: ElectionEvent) => void;
   readonly timing?: ElectionTiming;
   readonly clock?: Clock;
@@ -60,14 +66,16 @@ export class Election {
   #told: LeaderState = 'standby';
   #toldHolder = '';
   #lastFailure: string | undefined;
+  readonly #suspension: LastingSuspension;
   #callOffDeadline = () => {};
 
   constructor(options: ElectionOptions) {
-    const { identity, signal, timing = DEFAULT_TIMING, clock = SYSTEM_CLOCK } = options;
+    const { identity, signal, onDoubt = () => {}, timing = DEFAULT_TIMING, clock = SYSTEM_CLOCK } = options;
     this.#options = options;
     this.#timing = timing;
     this.#clock = clock;
     this.#candidate = newCandidate(identity);
+    this.#suspension = new LastingSuspension(clock, onDoubt);
     signal.addEventListener('abort', () => this.#settle(), { once: true });
     this.ended = this.#run();
   }
@@ -172,6 +180,7 @@ export class Election {
   #settle(): void {
     const { state } = this;
     const holder = this.#candidate.lease?.holder ?? '';
+    this.#suspension.follow(state === 'suspended');
     this.#callOffDeadline();
     const deadlineMs = leadsUntilMs(this.#candidate, this.#timing);
     if (state === 'leading' && deadlineMs !== undefined) {
