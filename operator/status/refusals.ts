@@ -1,4 +1,4 @@
-import { GATEWAY_TYPE } from '../../proto/table-types.ts';
+import { ENDPOINT_GROUP_TYPE, MODEL_TYPE } from '../../proto/table-types.ts';
 import type { ConnectedAgent } from '../publish/publisher.ts';
 
 /** What a node cannot use, in the words of whoever refused it. */
@@ -20,6 +20,9 @@ export interface Refusals {
 /** Kinds of Envoy's resources that are made for one model each and have its name. */
 const KINDS_OF_MODEL = ['cluster', 'clusterloadassignment'];
 
+/** Parts of the table whose names begin with that of a model. */
+const TYPES_OF_MODEL = [MODEL_TYPE, ENDPOINT_GROUP_TYPE];
+
 /** Sorts what agents refused, and what their Envoys did, by what it is about. */
 export function refusalsOf(agents: readonly ConnectedAgent[]): Refusals {
   const ofModels = new Map<string, Refusal[]>();
@@ -33,8 +36,8 @@ export function refusalsOf(agents: readonly ConnectedAgent[]): Refusals {
   };
   for (const { nodeId, report, refused } of agents) {
     for (const { typeUrl, name, message } of refused) {
-      if (typeUrl === GATEWAY_TYPE || !name.includes('/')) ofGateway.push({ nodeId, message });
-      else ofModel(name, { nodeId, message });
+      if (TYPES_OF_MODEL.includes(typeUrl)) ofModel(name, { nodeId, message });
+      else ofGateway.push({ nodeId, message });
     }
     for (const { resource, message } of report?.rejections ?? []) {
       const [kind = '', name = ''] = split(resource);
