@@ -41,6 +41,11 @@ export class Child {
   /** Sends the signal and waits for the end: the exit code, or the signal that ended it. */
   async end(signal: NodeJS.Signals): Promise<number | string | null> {
     this.#process.kill(signal);
+    return this.ended();
+  }
+
+  /** Waits for it to end by itself: the exit code, or the signal that ended it. */
+  async ended(): Promise<number | string | null> {
     await until(`the end of pid ${this.pid}`, () => this.#ended);
     return this.#process.exitCode ?? this.#process.signalCode;
   }
