@@ -87,10 +87,9 @@ suite("the chart's permissions", () => {
     'patch pods',
     ...['configmaps', 'secrets'].flatMap(resource => [`get ${resource} ${OWN}`, `update ${resource} ${OWN}`]),
   ];
-  const SECRETS = ['get secrets', 'watch secrets'];
 
   test('the operator is granted this and nothing else', async () => {
-    assert.deepEqual(await granted(OPERATOR, NAMESPACE), [...FOLLOW, ...OWNED, ...SECRETS].sort());
+    assert.deepEqual(await granted(OPERATOR, NAMESPACE), [...FOLLOW, ...OWNED].sort());
     assert.deepEqual(await granted(OPERATOR, 'models'), [...FOLLOW].sort());
   });
 
@@ -121,7 +120,6 @@ suite("the chart's permissions", () => {
       const object = JSON.parse(await asOperator(['get', kind, OWN, '-n', NAMESPACE, '-o', 'json']));
       await asOperator(['replace', '--validate=false', '-f', '-'], { ...object, data: { 'ca.crt': 'YQ==' } });
     }
-    await asOperator(['get', 'secret', 'key', '-n', NAMESPACE]);
     const review = { apiVersion: 'authentication.k8s.io/v1', kind: 'TokenReview', spec: { token } };
     const { status } = JSON.parse(await asOperator(['create', '--validate=false', '-f', '-', '-o', 'json'], review));
     assert.equal(status.user.username, OPERATOR);
@@ -141,6 +139,7 @@ suite("the chart's permissions", () => {
 
   for (const args of [
     ['get', 'secret', 'key', '-n', 'models'],
+    ['get', 'secret', 'key', '-n', NAMESPACE],
     ['get', 'secrets', '-n', NAMESPACE],
     ['delete', 'secret', OWN, '-n', NAMESPACE],
     ['create', 'secret', 'generic', 'mine', '-n', NAMESPACE],
@@ -167,12 +166,29 @@ suite("the chart's permissions", () => {
     });
   }
 
+  test('it reads the Secrets that listeners name, by their names', async () => {
+    const listeners = [{ name: 'https', port: 8443, tls: { secretRef: { name: 'key' } } }];
+    await helm.chart(['upgrade', 'fairlead'], { inferenceGateway: { spec: { listeners } } }, [
+      '--namespace',
+      NAMESPACE,
+    ]);
+    const named = ['list secrets key', 'watch secrets key'];
+    assert.deepEqual(await granted(OPERATOR, NAMESPACE), [...FOLLOW, ...OWNED, ...named].sort());
+    const list = ['get', 'secrets', '-n', NAMESPACE, '-o', 'name'];
+    assert.equal(await asOperator([...list, '--field-selector=metadata.name=key']), 'secret/key\n');
+    await assert.rejects(asOperator(list), /forbidden/);
+  });
+
   test('with namespaces listed, it sees these and its own, and Secrets where it is told', async () => {
     const values = { operator: { namespaces: ['models'] }, rbac: { secretNamespaces: ['keys'] } };
     await helm.chart(['upgrade', 'fairlead'], values, ['--namespace', NAMESPACE]);
-    assert.deepEqual(await granted(OPERATOR, NAMESPACE), [...FOLLOW, ...OWNED, ...SECRETS].sort());
+    assert.deepEqual(await granted(OPERATOR, NAMESPACE), [...FOLLOW, ...OWNED].sort());
     assert.deepEqual(await granted(OPERATOR, 'models'), [...FOLLOW].sort());
-    assert.deepEqual(await granted(OPERATOR, 'keys'), ['create tokenreviews.authentication.k8s.io', ...SECRETS].sort());
+    assert.deepEqual(await granted(OPERATOR, 'keys'), [
+      'create tokenreviews.authentication.k8s.io',
+      'list secrets',
+      'watch secrets',
+    ]);
     assert.deepEqual(await granted(OPERATOR, 'other'), ['create tokenreviews.authentication.k8s.io']);
   });
 });

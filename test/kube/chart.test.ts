@@ -2,13 +2,14 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, suite, test } from 'node:test';
-import { parse } from 'yaml';
+import { parse, parseAllDocuments } from 'yaml';
 import { METRICS } from '../../telemetry/metric-list.ts';
 import { Cluster } from './cluster.ts';
 import { Helm, type Manifest, type Values } from './helm.ts';
 
 const ROOT = join(import.meta.dirname, '..', '..');
 const CHART = join(ROOT, 'charts', 'fairlead');
+const EXAMPLES = join(ROOT, 'examples', 'kubernetes');
 const NAMESPACE = 'serving';
 
 const read = (...path: readonly string[]) => readFileSync(join(CHART, ...path), 'utf8');
@@ -85,6 +86,7 @@ const WRONG: readonly [values: Values, said: RegExp][] = [
   [{ replica: 3 }, /'replica' not allowed/],
   [{ gateway: { drian: {} } }, /'drian' not allowed/],
   [{ gateway: { drain: { timeoutSeconds: '15m' } } }, /timeoutSeconds.*want integer/s],
+  [{ gateway: { drain: { timeoutSeconds: 5 } } }, /minAcceptSeconds must be less than/],
   [{ gateway: { rollout: '0%' } }, /rollout/],
   [{ gateway: { service: { port: 70_000 } } }, /port/],
   [{ image: { repository: 'fairlead@sha256:0' } }, /repository/],
@@ -135,6 +137,7 @@ suite('the chart', () => {
   for (const [what, values] of Object.entries({
     'as it comes': {},
     'as a deployment': { mode: 'deployment' },
+    'with TLS': parse(readFileSync(join(EXAMPLES, 'values-tls.yaml'), 'utf8')),
     'with everything set': EVERYTHING,
     'with everything off': {
       inferenceGateway: { create: false },
@@ -164,6 +167,19 @@ suite('the chart', () => {
     const values = { inferenceGateway: { spec: { listeners: [{ name: 'http', port: 8888 }], maxBodyByte: 1 } } };
     await assert.rejects(helm.chart(['install', 'wrong'], values, ['--namespace', NAMESPACE]), /maxBodyByte/);
   });
+
+  for (const file of ['model.yaml', 'vllm.yaml']) {
+    test(`${file} of the examples is accepted, its pods too`, async () => {
+      const text = readFileSync(join(EXAMPLES, file), 'utf8');
+      const objects = parseAllDocuments(text).map(document => document.toJS() as Manifest);
+      await cluster.kubectl(['apply', '-n', NAMESPACE, '--dry-run=server', '--validate=strict', '-f', '-'], text);
+      await tryOut(objects.filter(({ kind }) => kind === 'Deployment').map(podOf));
+      const { metadata, spec } = byKind(objects, 'Deployment').spec.template;
+      const [{ pods }] = byKind(objects, 'ModelDeployment').spec.backends;
+      assert.deepEqual(pods.selector.matchLabels, metadata.labels);
+      assert.equal(pods.port, spec.containers[0].ports[0].containerPort);
+    });
+  }
 
   test('ports of containers, probes, Service and NetworkPolicy are those of the InferenceGateway', async () => {
     const objects = await helm.render(NAMESPACE, EVERYTHING);

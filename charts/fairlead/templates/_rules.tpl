@@ -41,6 +41,13 @@ subjects:
   verbs: [create]
 {{- end }}
 
+{{/* The Secrets of the listeners, as a JSON list of names. */}}
+{{- define "fairlead.certificates" -}}
+{{- $names := list }}
+{{- range .Values.inferenceGateway.spec.listeners }}{{ with .tls }}{{ $names = append $names .secretRef.name }}{{ end }}{{ end }}
+{{- $names | uniq | toJson }}
+{{- end }}
+
 {{/* In the release's own namespace. */}}
 {{- define "fairlead.ownRules" -}}
 {{- $fullname := include "fairlead.fullname" . -}}
@@ -58,11 +65,17 @@ subjects:
   resources: [secrets, configmaps]
   resourceNames: [{{ $fullname }}-control-plane-tls]
   verbs: [get, update]
+{{- with include "fairlead.certificates" . | fromJsonArray }}
+- apiGroups: [""]
+  resources: [secrets]
+  resourceNames: {{ toJson . }}
+  verbs: [list, watch]
+{{- end }}
 {{- end }}
 
-{{/* Where Secrets may be named by a resource. */}}
+{{/* Where resources name Secrets that this chart does not know. */}}
 {{- define "fairlead.secretRules" -}}
 - apiGroups: [""]
   resources: [secrets]
-  verbs: [get, watch]
+  verbs: [list, watch]
 {{- end }}
