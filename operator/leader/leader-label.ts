@@ -20,7 +20,7 @@ const MAX_RETRY_MS = 10_000;
 const REQUEST_MS = 5_000;
 
 /** What happens with the label, ready to be logged. */
-export type LeaderLabelEvent =
+type LeaderLabelEvent =
   /** `from`: pods of which it was taken, since they lead no more. */
   | { readonly event: 'leader.labelled'; readonly pod: string; readonly from: readonly string[] }
   | { readonly event: 'leader.label_failed'; readonly reason: string; readonly retryInMs: number };
