@@ -1,4 +1,4 @@
-import { Command, InvalidArgumentError } from 'commander';
+import { Command, InvalidArgumentError, Option } from 'commander';
 import { VERSION } from './version.ts';
 
 /** The same everywhere, since the reference is made from it. */
@@ -16,7 +16,18 @@ export function commandLine(): Command {
     .configureHelp({ helpWidth: HELP_WIDTH })
     .showHelpAfterError('(--help for more)')
     .exitOverride();
-  for (const add of [addUp, addValidate, addModels, addExplain, addSim, addOperator, addExtproc, addEnvoy, addSetup])
+  for (const add of [
+    addUp,
+    addValidate,
+    addModels,
+    addExplain,
+    addSim,
+    addOperator,
+    addExtproc,
+    addEnvoy,
+    addDrain,
+    addSetup,
+  ])
     add(program);
   return program;
 }
@@ -81,16 +92,24 @@ function addSim(program: Command): void {
   program
     .command('sim')
     .description(
-      'simulate the vLLM pods that Pod documents with sim.fairlead.dev/ annotations declare, and follow their changes',
+      'simulate the vLLM pods that Pod documents with sim.fairlead.dev/ annotations declare, and follow their changes; ' +
+        'or one pod, for a container',
     )
-    .argument('<path>')
+    .argument('[path]')
     .option('--control <host:port>', 'where faults are ordered')
-    .action(async (path, { control }) => {
-      const { runSim } = await import('./sim.ts');
+    .option('--model <name...>', 'instead of a path: the one pod serves these')
+    .option('--listen <host:port>', 'where the one pod serves (default: 0.0.0.0:8000)', hostPort)
+    .action(async (path, { control, model, listen }, command) => {
+      if ((path === undefined) === (model === undefined)) command.error('error: it needs either a path or --model');
+      if (model && control) command.error('error: --control is of use with a path only');
+      if (listen && !model) command.error('error: --listen is of use with --model only');
+      const { runSim, runSimPod } = await import('./sim.ts');
       const { untilStopped } = await import('./process/stop-signal.ts');
+      const signal = untilStopped();
       const log = (line: string) => process.stdout.write(`${line}\n`);
       const complain = (line: string) => process.stderr.write(`${line}\n`);
-      await runSim(path, { signal: untilStopped(), log, complain, ...(control && { control }) });
+      if (model) await runSimPod({ models: model, listen: listen ?? { host: '0.0.0.0', port: 8000 }, signal, log });
+      else await runSim(path, { signal, log, complain, ...(control && { control }) });
     });
 }
 
@@ -102,17 +121,22 @@ function addOperator(program: Command): void {
     .option('--namespace <name...>', 'namespaces of the cluster to follow (default: all)')
     .requiredOption('--listen <address>', 'unix:/path or host:port for agents')
     .option('--insecure', 'listen where other machines reach it: nobody is authenticated, nothing encrypted')
+    .option('--health <host:port>', 'where /livez, /readyz and /metrics answer')
+    .option('--lease <namespace/name>', 'Lease by which replicas find their leader', objectName)
+    .option(
+      '--pod <namespace/name>',
+      'the pod that this runs in, labelled fairlead.dev/leader while it leads',
+      objectName,
+    )
+    .option('--tls-secret <namespace/name>', 'Secret of the certificate that agents see, made and renewed', objectName)
+    .option('--tls-name <name...>', 'names by which agents reach this operator')
+    .option('--agent-account <namespace/name>', 'ServiceAccount whose tokens agents must show', objectName)
     .option('--log-level <level>', 'debug, info, warn or error', logLevel, 'info')
     .action(async (dir, options, command) => {
-      const { isLocal, runOperator } = await import('./node/operator.ts');
-      if (dir !== undefined && options.namespace)
-        command.error('error: --namespace is of a cluster, not of a directory');
-      if (!options.insecure && !isLocal(options.listen)) {
-        command.error(
-          `error: at ${options.listen} other machines could read all that is published and report anything. ` +
-            'Listen on unix:/path or 127.0.0.1:port, or add --insecure where the network is to be trusted.',
-        );
-      }
+      const { optionsProblem } = await import('./node/operator-options.ts');
+      const problem = optionsProblem(dir, options);
+      if (problem !== undefined) command.error(`error: ${problem}`);
+      const { runOperator } = await import('./node/operator.ts');
       await runOperator(dir, options);
     });
 }
@@ -122,11 +146,22 @@ function addExtproc(program: Command): void {
     .command('extproc')
     .description('the data plane beside one Envoy: ext_proc, access log and the agent')
     .requiredOption('--control-plane <address>', 'unix:/path or host:port of the operator')
+    .option('--control-plane-ca <file>', "authorities of the operator's certificate, read for every connection")
+    .option('--control-plane-token <file>', 'token to show to the operator, read for every connection')
     .requiredOption('--run-dir <dir>', 'directory shared with this Envoy')
     .option('--node-id <name>', 'name of this node in reports', 'node')
     .option('--access-log <file>', "Envoy's JSON access log", '/dev/stdout')
+    .option('--probe-listen <host:port>', 'where /livez and /readyz answer, also before there is a table', hostPort)
+    .addOption(
+      new Option('--stop-grace <duration>', 'how long SIGTERM waits for Envoy to end first')
+        .argParser(milliseconds)
+        .default(0, '0s'),
+    )
     .option('--log-level <level>', 'debug tells every pick', logLevel, 'info')
-    .action(async options => {
+    .action(async (options, command) => {
+      if ((options.controlPlaneCa === undefined) !== (options.controlPlaneToken === undefined)) {
+        command.error('error: --control-plane-ca and --control-plane-token belong together: a token is for TLS only');
+      }
       const { runExtproc } = await import('./node/extproc.ts');
       await runExtproc(options);
     });
@@ -138,10 +173,33 @@ function addEnvoy(program: Command): void {
     .description('Envoy with the bootstrap that finds its agent in the run directory')
     .requiredOption('--run-dir <dir>', 'directory shared with extproc')
     .option('--node-id <name>', 'name of this node, as extproc has it', 'node')
-    .option('--concurrency <n>', 'worker threads (default: one per core)', wholeNumber)
+    .option('--concurrency <n>', 'worker threads (default: one per core of the container)', wholeNumber)
     .action(async options => {
       const { becomeEnvoy } = await import('./node/envoy.ts');
       await becomeEnvoy(options);
+    });
+}
+
+function addDrain(program: Command): void {
+  program
+    .command('drain')
+    .description('end the service of an Envoy without cutting a request: what a pod does before Envoy is stopped')
+    .requiredOption('--run-dir <dir>', 'directory shared with this Envoy')
+    .addOption(
+      new Option('--timeout <duration>', 'when to give up, and tell how many requests are left')
+        .argParser(milliseconds)
+        .default(900_000, '900s'),
+    )
+    .addOption(
+      new Option('--min-accept <duration>', 'how long new connections are still accepted, and idle ones kept')
+        .argParser(milliseconds)
+        .default(5_000, '5s'),
+    )
+    .action(async ({ runDir, timeout, minAccept }, command) => {
+      if (minAccept >= timeout) command.error('error: --timeout must be longer than --min-accept, which it includes');
+      const { drain } = await import('./node/drain.ts');
+      const say = (line: string) => process.stdout.write(`${line}\n`);
+      process.exitCode = await drain({ runDir, timeoutMs: timeout, minAcceptMs: minAccept, say });
     });
 }
 
@@ -158,6 +216,23 @@ function addSetup(program: Command): void {
 function wholeNumber(text: string): number {
   if (!/^[1-9]\d{0,3}$/.test(text)) throw new InvalidArgumentError('It must be a whole number from 1.');
   return Number(text);
+}
+
+const UNIT_MS: Readonly<Record<string, number>> = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000 };
+
+function milliseconds(text: string): number {
+  const [, count, unit = ''] = /^(\d{1,6})(ms|s|m|h)$/.exec(text) ?? [];
+  if (count === undefined) throw new InvalidArgumentError('It must be a duration such as 500ms, 30s or 15m.');
+  return Number(count) * (UNIT_MS[unit] ?? 0);
+}
+
+function hostPort(text: string): { host: string; port: number } {
+  const [, bracketed, plain, port] = /^(?:\[([^\]]+)\]|([^:]+)):(\d{1,5})$/.exec(text) ?? [];
+  const host = bracketed ?? plain;
+  if (host === undefined || Number(port) > 65_535) {
+    throw new InvalidArgumentError('It must be an address with a port, such as 0.0.0.0:18002.');
+  }
+  return { host, port: Number(port) };
 }
 
 /** People write host:port, as the gateway itself does. */
@@ -177,6 +252,12 @@ function modelName(text: string): string {
 function outputFormat(text: string): 'text' | 'json' {
   if (text !== 'text' && text !== 'json') throw new InvalidArgumentError('It must be text or json.');
   return text;
+}
+
+function objectName(text: string): { namespace: string; name: string } {
+  const [namespace, name, more] = text.split('/');
+  if (!namespace || !name || more !== undefined) throw new InvalidArgumentError('It must be namespace/name.');
+  return { namespace, name };
 }
 
 function logLevel(text: string): string {

@@ -57,8 +57,9 @@ export class DeltaServer {
     this.#onClient = event => options.onClient?.(event);
   }
 
-  /** Adds the ADS service to a gRPC server that is not listening yet. */
+  /** Adds the ADS service to a gRPC server that is not listening yet; after `close`, clients are served again. */
   addTo(server: Server): void {
+    this.#closed = false;
     server.addService(
       { deltaAggregatedResources: deltaServerMethod },
       {

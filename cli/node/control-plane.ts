@@ -1,5 +1,5 @@
 import { type Plan, plan } from '../../operator/plan/plan.ts';
-import { type PublishEvent, Publisher } from '../../operator/publish/publisher.ts';
+import type { Publisher } from '../../operator/publish/publisher.ts';
 import type { ClusterState } from '../../operator/source/cluster-state.ts';
 import type { DirectoryReading } from '../../operator/source/directory.ts';
 
@@ -9,19 +9,14 @@ interface Reading {
 }
 
 interface ControlPlaneOptions<Read extends Reading> {
+  readonly publisher: Publisher;
   /** Begins to follow a source; done when the first state was told. */
   readonly watch: (onState: (reading: Read) => void) => Promise<{ readonly ended: Promise<void> }>;
-  /** Where agents find it: "unix:/path" or "host:port". */
-  readonly listen: string;
   /** Whether this is a laptop rather than a cluster: listeners on loopback, explain allowed. */
   readonly standalone: boolean;
-  readonly signal: AbortSignal;
   readonly onPlan: (planned: PlannedState<Read>) => void;
   /** The source ended, which it should not. */
   readonly onFailure: (error: Error) => void;
-  readonly onEvent: (event: PublishEvent) => void;
-  /** What an agent reported is different. */
-  readonly onAgents: () => void;
 }
 
 /** A plan, what it was made from, and the table version that it became. */
@@ -31,10 +26,12 @@ export interface PlannedState<Read extends Reading = DirectoryReading> {
   readonly version: string;
 }
 
-/** Plans what a source declares, at every change, and publishes it to agents. */
-export async function startControlPlane<Read extends Reading>(options: ControlPlaneOptions<Read>): Promise<Publisher> {
-  const { watch, listen, standalone, signal, onPlan, onFailure, onEvent, onAgents } = options;
-  const publisher = new Publisher({ onEvent, onChange: onAgents });
+/**
+ * Plans what a source declares, at every change, and publishes it. Done with the first table, and the publisher is not
+ * to listen before: an agent that reconnects must not be told that everything is gone.
+ */
+export async function startControlPlane<Read extends Reading>(options: ControlPlaneOptions<Read>): Promise<void> {
+  const { publisher, watch, standalone, onPlan, onFailure } = options;
   let previous: Plan | undefined;
   const { ended } = await watch(reading => {
     const planned = plan(reading.state, { standalone }, previous);
@@ -43,7 +40,4 @@ export async function startControlPlane<Read extends Reading>(options: ControlPl
     onPlan({ plan: planned, reading, version });
   });
   ended.catch(onFailure);
-  // Not before the first table: an agent that reconnects must not be told that everything is gone.
-  await publisher.listen(listen, signal);
-  return publisher;
 }

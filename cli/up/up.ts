@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import type { Publisher } from '../../operator/publish/publisher.ts';
+import { Publisher } from '../../operator/publish/publisher.ts';
 import { type DirectoryReading, watchDirectory } from '../../operator/source/directory.ts';
 import { readPodDocuments } from '../../sim/pod-documents.ts';
 import { type PlannedState, startControlPlane } from '../node/control-plane.ts';
@@ -98,19 +98,21 @@ class LocalGateway {
       this.#logEvent({ name: 'operator', level: 'error', event: 'plan.failed', message });
       this.#screen.warn(`The last change cannot be served (${message}): what was served before goes on.`);
     };
-    const publisher: Publisher = await startControlPlane<DirectoryReading>({
+    const publisher: Publisher = new Publisher({
+      onEvent: event => this.#logEvent({ name: 'operator', ...event }),
+      onChange: () => this.#narrator.agents(publisher.agents()),
+    });
+    await startControlPlane<DirectoryReading>({
+      publisher,
       watch: onState => watchDirectory(directory, { signal, onState, onFailure }),
-      listen: `unix:${this.#run.controlPlaneSocket}`,
       standalone: true,
-      signal,
       onPlan: planned => {
         this.#planned = planned;
         this.#narrator.planned(planned);
       },
       onFailure,
-      onEvent: event => this.#logEvent({ name: 'operator', ...event }),
-      onAgents: () => this.#narrator.agents(publisher.agents()),
     });
+    await publisher.listen(`unix:${this.#run.controlPlaneSocket}`, signal);
     await this.#checkPorts();
     // Not before it is sure that no other `fairlead up` of this directory writes to them.
     for (const path of [this.#logPath, this.#accessLogPath]) rotate(path);

@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto';
 import { hostname } from 'node:os';
 import { API_VERSION } from '../../crds/metadata.ts';
 import type { ApiConnection } from '../api/api-connection.ts';
@@ -35,8 +36,8 @@ const TIMEOUT_MS = 10_000;
 /** Of the API: https://kubernetes.io/docs/reference/kubernetes-api/cluster-resources/event-v1/ */
 const MAX_NOTE_BYTES = 1_024;
 const MAX_INSTANCE_CHARACTERS = 128;
-/** Leaves room for what the API server appends to make a name unique. */
-const MAX_NAME_CHARACTERS = 200;
+/** Of 253. */
+const MAX_NAME_CHARACTERS = 230;
 
 interface Bucket {
   tokens: number;
@@ -108,7 +109,7 @@ function eventDocument({ kind, namespace, name, uid }: Regarding, { type, reason
   return {
     apiVersion: 'events.k8s.io/v1',
     kind: 'Event',
-    metadata: { namespace, generateName: `${name.slice(0, MAX_NAME_CHARACTERS).replace(/[^a-z0-9]+$/, '')}.` },
+    metadata: { namespace, name: `${beginningOf(name)}.${randomBytes(8).toString('hex')}` },
     // MicroTime has six digits.
     eventTime: at.toISOString().replace('Z', '000Z'),
     regarding: { apiVersion: API_VERSION, kind, namespace, name, uid },
@@ -119,6 +120,11 @@ function eventDocument({ kind, namespace, name, uid }: Regarding, { type, reason
     reportingController: 'fairlead.dev/operator',
     reportingInstance: hostname().slice(0, MAX_INSTANCE_CHARACTERS),
   };
+}
+
+/** As much of a name as leaves room for what makes it unique, and is a name. */
+function beginningOf(name: string): string {
+  return name.slice(0, MAX_NAME_CHARACTERS).replace(/[^a-z0-9]+$/, '');
 }
 
 /** The beginning of a text that fits, whole characters only. */

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
+import fc from 'fast-check';
 import { PacedWrites, type WriteOutcome } from './paced-writes.ts';
 
 const DONE: WriteOutcome = { kind: 'done' };
@@ -106,4 +107,47 @@ test('nothing begins once it is stopped', async t => {
   writes.request('x');
   tick(60_000);
   assert.equal(take(), '');
+});
+
+test('whatever fails, the last that was asked for is written, and no key is hurried', async t => {
+  t.mock.timers.enable({ apis: ['setTimeout', 'Date'] });
+  const outcome = fc.constantFrom<WriteOutcome[]>(DONE, DONE, { kind: 'failed' }, { kind: 'unavailable' });
+  const step = fc.record({ key: fc.constantFrom('a', 'b', 'c'), afterMs: fc.nat(700), outcome, slow: fc.boolean() });
+  const next = () => new Promise(resolve => setImmediate(resolve));
+  const check = async (steps: { key: string; afterMs: number; outcome: WriteOutcome; slow: boolean }[]) => {
+    const wanted = new Map<string, number>();
+    const written = new Map<string, number>();
+    const begunAtMs = new Map<string, number>();
+    const outcomes = steps.map(({ outcome, slow }) => ({ outcome, slow }));
+    const writes = new PacedWrites({
+      write: async key => {
+        const nowMs = Date.now();
+        assert.ok(
+          nowMs - (begunAtMs.get(key) ?? Number.NEGATIVE_INFINITY) >= 500,
+          'not more often than after a failure',
+        );
+        begunAtMs.set(key, nowMs);
+        const value = wanted.get(key) ?? assert.fail();
+        const { outcome, slow } = outcomes.shift() ?? { outcome: DONE, slow: false };
+        if (slow) await new Promise<void>(resolve => setTimeout(resolve, 1_500));
+        if (outcome.kind === 'done') written.set(key, value);
+        return outcome;
+      },
+      signal: new AbortController().signal,
+      onPause: () => {},
+    });
+    for (const [value, { key, afterMs }] of steps.entries()) {
+      wanted.set(key, value);
+      writes.request(key);
+      t.mock.timers.tick(afterMs);
+      await next();
+    }
+    for (let i = 0; i < 400; i++) {
+      t.mock.timers.tick(1_000);
+      await next();
+    }
+    assert.deepEqual(written, new Map([...written.keys()].map(key => [key, wanted.get(key)])));
+    assert.equal(written.size, wanted.size);
+  };
+  await fc.assert(fc.asyncProperty(fc.array(step, { minLength: 1, maxLength: 30 }), check), { numRuns: 50 });
 });

@@ -9,6 +9,7 @@ import type { EventLost } from './event-recorder.ts';
 export type StatusEvent =
   | EventLost
   | { readonly event: 'status.listed'; readonly objects: number }
+  | { readonly event: 'status.written'; readonly resource: string }
   | { readonly event: 'status.interrupted'; readonly reason: string; readonly retryInMs: number }
   | { readonly event: 'status.failed'; readonly resource: string; readonly reason: string };
 

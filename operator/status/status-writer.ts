@@ -182,6 +182,7 @@ export class StatusWriter {
     const { object, written } = tracked;
     const { object: answered, failure } = await this.#apply(object, document);
     if (failure === undefined) {
+      this.#options.onEvent({ event: 'status.written', resource: `${object.kind} ${object.key}` });
       this.#applied(uidOf(answered) ?? uid, document);
       if (uidOf(answered) === uid) {
         for (const transition of transitions(written, document)) this.#recorder.record(object, transition);

@@ -1,0 +1,215 @@
+import { randomUUID } from 'node:crypto';
+import { hostname } from 'node:os';
+import type { Logger } from 'pino';
+import { type ApiAccess, kubeConfigAccess, podAccess } from '../../operator/api/api-access.ts';
+import { ApiConnection } from '../../operator/api/api-connection.ts';
+import { serveHealth } from '../../operator/health/health-server.ts';
+import { OperatorMetrics } from '../../operator/health/operator-metrics.ts';
+import type { LeaderState } from '../../operator/leader/candidate.ts';
+import { Election } from '../../operator/leader/election.ts';
+import { LeaderLabel } from '../../operator/leader/leader-label.ts';
+import type { Plan } from '../../operator/plan/plan.ts';
+import { Publisher } from '../../operator/publish/publisher.ts';
+import { type ClusterReading, type SourceEvent, watchCluster } from '../../operator/source/kubernetes.ts';
+import type { StatusEvent } from '../../operator/status/seeded-statuses.ts';
+import { agentAuthentication } from '../../operator/trust/agent-authentication.ts';
+import { serveCertificate } from '../../operator/trust/serve-certificate.ts';
+import { grpcServerCredentials } from '../../operator/trust/server-credentials.ts';
+import { TokenReviewer } from '../../operator/trust/token-reviewer.ts';
+import { type PlannedState, startControlPlane } from './control-plane.ts';
+import { LeaderDuties } from './leader-duties.ts';
+import type { OperatorOptions } from './operator-options.ts';
+
+/** What tokens of agents are for; a token for the API server is none for us. */
+const AUDIENCE = 'fairlead-control-plane';
+
+/**
+ * The control plane over a cluster until `signal` is aborted: every replica follows the API server and plans; the one
+ * that leads serves agents and writes status.
+ *
+ * @throws Error when it cannot go on: whoever started it starts it again
+ */
+export async function runClusterOperator(options: OperatorOptions, log: Logger, signal: AbortSignal): Promise<void> {
+  await new ClusterOperator(options, new ApiConnection(await apiAccess()), log, signal).run();
+}
+
+/** KUBECONFIG counts before the pod that this runs in, as it does for kubectl. */
+async function apiAccess(): Promise<ApiAccess> {
+  const ofPod = process.env.KUBECONFIG === undefined ? podAccess(process.env) : undefined;
+  if (ofPod !== undefined) return ofPod;
+  // Loaded only where it is needed: it takes more memory than all the rest of an operator in a pod.
+  const { KubeConfig } = await import('@kubernetes/client-node');
+  const kubeConfig = new KubeConfig();
+  kubeConfig.loadFromDefault();
+  return kubeConfigAccess(kubeConfig);
+}
+
+class ClusterOperator {
+  readonly #options: OperatorOptions;
+  readonly #api: ApiConnection;
+  readonly #log: Logger;
+  readonly #signal: AbortSignal;
+  readonly #failed = Promise.withResolvers<never>();
+  readonly #publisher: Publisher;
+  readonly #duties: LeaderDuties;
+  readonly #metrics: OperatorMetrics;
+  #synced = false;
+  #state: LeaderState = 'standby';
+
+  constructor(options: OperatorOptions, api: ApiConnection, log: Logger, signal: AbortSignal) {
+    this.#options = options;
+    this.#api = api;
+    this.#log = log;
+    this.#signal = signal;
+    this.#failed.promise.catch(() => undefined);
+    this.#publisher = new Publisher({
+      onEvent: event => log.info(event),
+      onChange: () => this.#duties.agentsChanged(),
+    });
+    this.#metrics = new OperatorMetrics({
+      leading: () => this.#state === 'leading',
+      agents: () => this.#publisher.agents().length,
+    });
+    this.#duties = new LeaderDuties({
+      api,
+      publisher: this.#publisher,
+      namespaces: options.namespace,
+      listen: term => this.#listen(term),
+      onEvent: event => this.#onStatusEvent(event),
+      onFailure: error => this.#failed.reject(error),
+      onListening: address => log.info({ event: 'operator.listening', address }),
+    });
+  }
+
+  async run(): Promise<void> {
+    const stopped = new Promise<void>(resolve => {
+      if (this.#signal.aborted) resolve();
+      else this.#signal.addEventListener('abort', () => resolve(), { once: true });
+    });
+    await this.#serveHealth();
+    await Promise.race([this.#follow(), this.#failed.promise, stopped]);
+    if (this.#signal.aborted) return;
+    const elected = this.#campaign();
+    try {
+      await Promise.race([stopped, this.#failed.promise]);
+    } finally {
+      // Whoever leads next begins when the lease is given up: by then nothing of ours goes on.
+      await this.#duties.end();
+      await elected.resign();
+    }
+  }
+
+  async #serveHealth(): Promise<void> {
+    const { health: address } = this.#options;
+    if (address === undefined) return;
+    const view = {
+      notReady: () => (this.#synced ? [] : ['the API server has not been listed yet']),
+      metrics: () => this.#metrics.render(),
+    };
+    const port = await serveHealth({ address, view, signal: this.#signal });
+    this.#log.info({ event: 'operator.health', port });
+  }
+
+  /** Done with the first table. */
+  async #follow(): Promise<void> {
+    const { namespace } = this.#options;
+    const namespaces = namespace && { namespaces: namespace };
+    await startControlPlane<ClusterReading>({
+      publisher: this.#publisher,
+      watch: onState => {
+        const timed = (reading: ClusterReading) => {
+          this.#readAtMs = performance.now();
+          onState(reading);
+        };
+        const onEvent = (event: SourceEvent) => this.#onSourceEvent(event);
+        return watchCluster({ api: this.#api, ...namespaces, signal: this.#signal, onState: timed, onEvent });
+      },
+      standalone: false,
+      onFailure: error => this.#failed.reject(error),
+      onPlan: planned => this.#onPlan(planned),
+    });
+    this.#synced = true;
+  }
+
+  #readAtMs = 0;
+
+  #onPlan(planned: PlannedState<ClusterReading>): void {
+    const { plan, reading, version } = planned;
+    this.#metrics.planned({
+      version,
+      models: plan.models.size,
+      endpoints: endpointsOf(plan),
+      tookMs: performance.now() - this.#readAtMs,
+    });
+    this.#log.info({ event: 'plan.made', version, models: plan.models.size });
+    for (const refused of reading.refused) this.#log.debug({ event: 'source.refused', ...refused });
+    for (const warning of plan.warnings) this.#log.debug({ event: 'plan.warning', ...warning });
+    this.#duties.update(planned);
+  }
+
+  #onSourceEvent(event: SourceEvent): void {
+    if (event.event === 'source.listed') this.#metrics.sourceListed(event.collection);
+    if (event.event === 'source.interrupted') this.#metrics.sourceInterrupted(event.collection);
+    this.#log.info(event);
+  }
+
+  #onStatusEvent(event: StatusEvent): void {
+    if (event.event === 'status.written') this.#metrics.statusWrite('written');
+    if (event.event === 'status.failed') this.#metrics.statusWrite('failed');
+    if (event.event === 'status.written') this.#log.debug(event);
+    else if (event.event === 'status.listed') this.#log.info(event);
+    else this.#log.warn(event);
+  }
+
+  /** Takes part in the election; without a lease there is none to lose. */
+  #campaign(): { resign(): Promise<void> } {
+    const { lease, pod } = this.#options;
+    if (lease === undefined) {
+      this.#lead('leading');
+      return { resign: async () => undefined };
+    }
+    const api = this.#api;
+    const log = this.#log;
+    const resigned = new AbortController();
+    const label = pod && new LeaderLabel({ api, pod, signal: this.#signal, onEvent: event => log.info(event) });
+    const election = new Election({
+      api,
+      lease,
+      identity: `${pod?.name ?? hostname()}_${randomUUID()}`,
+      signal: resigned.signal,
+      onState: state => {
+        this.#lead(state);
+        label?.follow(state);
+      },
+      onEvent: event => log.info(event),
+    });
+    return {
+      resign: async () => {
+        resigned.abort();
+        await election.ended;
+      },
+    };
+  }
+
+  #lead(state: LeaderState): void {
+    this.#state = state;
+    this.#duties.follow(state);
+  }
+
+  /** What the leader's port shows to agents, and asks of them. */
+  async #listen(signal: AbortSignal) {
+    const { listen, tlsSecret, tlsName = [], agentAccount } = this.#options;
+    if (tlsSecret === undefined || agentAccount === undefined) return this.#publisher.listen(listen, signal);
+    const onEvent = (event: object) => this.#log.info(event);
+    const source = await serveCertificate({ api: this.#api, secret: tlsSecret, dnsNames: tlsName, signal, onEvent });
+    const reviewer = new TokenReviewer({ api: this.#api, audience: AUDIENCE, account: agentAccount });
+    const guard = agentAuthentication({ reviewer, onEvent });
+    return this.#publisher.listen(listen, signal, { credentials: grpcServerCredentials(source), guard });
+  }
+}
+
+function endpointsOf({ endpoints }: Plan): number {
+  let count = 0;
+  for (const group of endpoints.values()) count += group.endpoints.length;
+  return count;
+}
