@@ -194,6 +194,31 @@ suite('statuses on a real API server', { timeout: 6 * timeout }, () => {
     assert.ok(written <= Math.ceil(seconds) + 1, `${written} writes in ${seconds} s`);
   });
 
+  test('endpoints that come and go all the time cost a write a second, and end nothing else', { timeout }, async t => {
+    const { api } = await leading(t, 'node-a');
+    await readyPods('llama', 2, 2);
+    await objects.apply(modelDocument('ml', 'llama'));
+    await untilCondition('llama', 'Ready', 'True Ready 2/2');
+    await untilCondition('llama', 'Programmed', 'True');
+    const startedMs = performance.now();
+    const before = api.patches('llama').length;
+    const kubelet = new SeenConnection(cluster);
+    const path = '/api/v1/namespaces/ml/pods/llama-1/status';
+    for (let flip = 0; flip <= 100; flip++) {
+      const body = { status: { conditions: [{ type: 'Ready', status: flip % 2 === 0 ? 'False' : 'True' }] } };
+      const contentType = 'application/merge-patch+json';
+      await kubelet.send({ method: 'PATCH', path, body, contentType }, AbortSignal.timeout(timeout));
+    }
+    await untilCondition('llama', 'Ready', 'True Ready 1/2');
+    const seconds = (performance.now() - startedMs) / 1_000;
+    const written = api.patches('llama').slice(before);
+    assert.ok(written.length <= Math.ceil(seconds) + 1, `${written.length} writes in ${seconds} s`);
+    for (const { body } of written) {
+      const { conditions = [] } = (body as { status: StatusDocument }).status;
+      assert.ok(conditions.every(({ status }) => status === 'True'));
+    }
+  });
+
   test('an object made anew under the same name gets its own status', { timeout }, async t => {
     const { api } = await leading(t, 'node-a');
     await objects.apply(modelDocument('ml', 'llama', { model: 'old' }));
