@@ -55,6 +55,7 @@ function bigState(): ClusterState {
     pods: new Map(pods.map(pod => [`ml/${pod.name}`, pod])),
     gateways: [],
     hosts: new Map(),
+    secrets: new Map(),
   };
 }
 

@@ -118,8 +118,7 @@ const specSchema = z
       .prefault({})
       .describe('Who may ask why a pod was picked.'),
   })
-  .check(checkListeners)
-  .check(checkOrigins);
+  .check(checkListeners, checkOrigins);
 
 /** The gateway itself: where it listens and what it reads. One per installation. */
 export const inferenceGatewaySchema = z.strictObject({

@@ -1,7 +1,8 @@
 import { create } from '@bufbuild/protobuf';
 import { durationMs } from '../../crds/duration.ts';
 import type { InferenceGatewaySpec } from '../../crds/inference-gateway.ts';
-import { type Gateway, GatewaySchema, Validation } from '../../proto/gen/fairlead/v1/table_pb.js';
+import { type Gateway, GatewaySchema, TlsVersion, Validation } from '../../proto/gen/fairlead/v1/table_pb.js';
+import { tlsSecretName } from './listener-certificates.ts';
 
 /** What depends on how Fairlead is started. */
 export interface PlanOptions {
@@ -14,11 +15,16 @@ const EVERYWHERE = '0.0.0.0';
 
 const VALIDATION = { off: Validation.OFF, basic: Validation.BASIC, strict: Validation.STRICT } as const;
 
-/** The gateway as the table carries it. */
-export function gatewayMessage(spec: InferenceGatewaySpec, { standalone }: PlanOptions): Gateway {
+const TLS_VERSION = { '1.2': TlsVersion.TLS_VERSION_1_2, '1.3': TlsVersion.TLS_VERSION_1_3 } as const;
+
+/** The gateway as the table carries it; `namespace` is its own. */
+export function gatewayMessage(spec: InferenceGatewaySpec, namespace: string, { standalone }: PlanOptions): Gateway {
   const open = standalone && spec.authentication.mode === 'none' ? LOOPBACK : EVERYWHERE;
   return create(GatewaySchema, {
-    listeners: spec.listeners.map(({ name, port, address }) => ({ name, port, address: address ?? open })),
+    listeners: spec.listeners.map(({ name, port, address = open, tls }) => ({
+      ...{ name, port, address },
+      ...(tls && { tls: { secret: tlsSecretName(namespace, tls), minVersion: TLS_VERSION[tls.minVersion] } }),
+    })),
     adminAddress: spec.admin.address ?? (standalone ? LOOPBACK : EVERYWHERE),
     adminPort: spec.admin.port,
     maxBodyBytes: spec.maxBodyBytes,
@@ -28,5 +34,6 @@ export function gatewayMessage(spec: InferenceGatewaySpec, { standalone }: PlanO
     endpointMetrics: spec.admin.endpointLabels,
     clientHeadersMs: durationMs(spec.clientTimeouts.headers),
     clientUploadMs: durationMs(spec.clientTimeouts.upload),
+    corsAllowOrigins: spec.cors.allowOrigins,
   });
 }

@@ -1,9 +1,11 @@
+import { isDeepStrictEqual } from 'node:util';
 import { DEFAULT_GATEWAY_SPEC, type InferenceGatewaySpec } from '../../crds/inference-gateway.ts';
 import { type ModelDeploymentSpec, modelId } from '../../crds/model-deployment.ts';
-import type { EndpointGroup, Gateway, Model } from '../../proto/gen/fairlead/v1/table_pb.js';
+import type { EndpointGroup, Gateway, Model, Secret } from '../../proto/gen/fairlead/v1/table_pb.js';
 import { type ClusterState, type Declared, objectKey } from '../source/cluster-state.ts';
 import type { Surroundings } from './backend-endpoints.ts';
 import { gatewayMessage, type PlanOptions } from './gateway-message.ts';
+import { type ListenerCertificate, listenerCertificates } from './listener-certificates.ts';
 import { type Claim, type Claimant, sameClaim, settleNames } from './name-claims.ts';
 import { isStillTrue, type PlannedModel, planModel } from './planned-model.ts';
 import { PodIndex } from './pod-index.ts';
@@ -17,6 +19,10 @@ export interface Plan {
   readonly models: ReadonlyMap<string, Model>;
   /** By resource name, "<namespace>/<name>/<backend>". */
   readonly endpoints: ReadonlyMap<string, EndpointGroup>;
+  /** By resource name, "<namespace>/<name>": those that are used and usable. */
+  readonly secrets: ReadonlyMap<string, Secret>;
+  /** Of every listener with TLS, in their order. */
+  readonly certificates: readonly ListenerCertificate[];
   /** Of every ModelDeployment, served or not, by "<namespace>/<name>". */
   readonly statuses: ReadonlyMap<string, ModelStatus>;
   /** Of every InferenceGateway, by "<namespace>/<name>". */
@@ -169,22 +175,32 @@ function collectWarnings(
   return warnings.sort((one, other) => (one.resource < other.resource ? -1 : one.resource > other.resource ? 1 : 0));
 }
 
+type PlannedGateway = Pick<Plan, 'gateway' | 'secrets' | 'certificates' | 'gatewayStatuses'>;
+
 /** The oldest gateway is served. */
-function planGateway(state: ClusterState, options: PlanOptions, last: Plan | undefined) {
-  const before = last?.memory.state?.gateways;
-  const sameGateways = before?.length === state.gateways.length && state.gateways.every((one, i) => one === before[i]);
-  if (last !== undefined && sameGateways && last.memory.options?.standalone === options.standalone) {
-    return { gateway: last.gateway, gatewayStatuses: last.gatewayStatuses };
+function planGateway(state: ClusterState, options: PlanOptions, last: Plan | undefined): PlannedGateway {
+  const before = last?.memory.state;
+  const sameGateways =
+    before?.gateways.length === state.gateways.length && state.gateways.every((one, i) => one === before.gateways[i]);
+  const same = sameGateways && last?.memory.options?.standalone === options.standalone ? last : undefined;
+  if (same !== undefined && before?.secrets === state.secrets) {
+    const { gateway, secrets, certificates, gatewayStatuses } = same;
+    return { gateway, secrets, certificates, gatewayStatuses };
   }
   const [served, ...others] = [...state.gateways].sort(olderFirst);
   const gatewayStatuses = new Map<string, ResourceStatus>();
-  if (served !== undefined) {
-    gatewayStatuses.set(objectKey(served), gatewayStatus(served.generation));
-    for (const other of others) {
-      gatewayStatuses.set(objectKey(other), gatewayStatus(other.generation, objectKey(served)));
-    }
+  if (served === undefined) {
+    const gateway = same?.gateway ?? gatewayMessage(DEFAULT_GATEWAY_SPEC, '', options);
+    return { gateway, secrets: new Map(), certificates: [], gatewayStatuses };
   }
-  return { gateway: gatewayMessage(served?.spec ?? DEFAULT_GATEWAY_SPEC, options), gatewayStatuses };
+  const { secrets, certificates } = listenerCertificates(served, state.secrets);
+  gatewayStatuses.set(objectKey(served), gatewayStatus(served.generation, undefined, certificates));
+  for (const other of others) gatewayStatuses.set(objectKey(other), gatewayStatus(other.generation, objectKey(served)));
+  if (same !== undefined && isDeepStrictEqual(certificates, same.certificates)) {
+    return { gateway: same.gateway, secrets, certificates: same.certificates, gatewayStatuses: same.gatewayStatuses };
+  }
+  const gateway = same?.gateway ?? gatewayMessage(served.spec, served.namespace, options);
+  return { gateway, secrets, certificates, gatewayStatuses };
 }
 
 function olderFirst(one: Declared<InferenceGatewaySpec>, other: Declared<InferenceGatewaySpec>): number {

@@ -40,9 +40,10 @@ export function pod(key: string, app: string, ip: string, facts: Partial<Pod> = 
 export function clusterState(
   modelDeployments: readonly ModelDeclared[] = [],
   pods: readonly Pod[] = [],
-  rest: Partial<Pick<ClusterState, 'gateways' | 'hosts'>> = {},
+  rest: Partial<Pick<ClusterState, 'gateways' | 'hosts' | 'secrets'>> = {},
 ): ClusterState {
-  return { modelDeployments: byKey(modelDeployments), pods: byKey(pods), gateways: [], hosts: new Map(), ...rest };
+  const nothing = { gateways: [], hosts: new Map(), secrets: new Map() };
+  return { modelDeployments: byKey(modelDeployments), pods: byKey(pods), ...nothing, ...rest };
 }
 
 function byKey<Value extends Pick<Declared<unknown>, 'namespace' | 'name'>>(

@@ -7,7 +7,7 @@ import { create } from '@bufbuild/protobuf';
 import { type NodeReport, NodeReportSchema } from '../../proto/gen/fairlead/v1/report_pb.js';
 import { GatewaySchema, ModelSchema } from '../../proto/gen/fairlead/v1/table_pb.js';
 import { reportMethod } from '../../proto/report-method.ts';
-import { ENDPOINT_GROUP_TYPE, GATEWAY_TYPE, MODEL_TYPE, TABLE_VERSION_TYPE } from '../../proto/table-types.ts';
+import { ENDPOINT_GROUP_TYPE, GATEWAY_TYPE, MODEL_TYPE, SECRET_TYPE, TABLE_VERSION_TYPE } from '../../proto/table-types.ts';
 import { DeltaClient } from '../../xds/delta-client.ts';
 import { keepStreamOpen } from '../../xds/reconnecting-stream.ts';
 import { type PublishEvent, Publisher } from './publisher.ts';
@@ -17,7 +17,7 @@ const gateway = create(GatewaySchema, { adminPort: 8889 });
 
 function table(...ids: string[]): PlannedTable {
   const models = new Map(ids.map(id => [`ml/${id}`, create(ModelSchema, { id })]));
-  return { gateway, models, endpoints: new Map() };
+  return { gateway, models, endpoints: new Map(), secrets: new Map() };
 }
 
 function soon(): AbortSignal {
@@ -34,7 +34,7 @@ class TestAgent {
     new DeltaClient({
       address,
       nodeId,
-      types: [GATEWAY_TYPE, MODEL_TYPE, ENDPOINT_GROUP_TYPE, TABLE_VERSION_TYPE],
+      types: [GATEWAY_TYPE, MODEL_TYPE, ENDPOINT_GROUP_TYPE, SECRET_TYPE, TABLE_VERSION_TYPE],
       signal: this.#stopped.signal,
       apply: ({ upserts }) => {
         const refused = upserts.some(({ name }) => name === refuse);

@@ -1,9 +1,15 @@
 import type { ServerCredentials } from '@grpc/grpc-js';
 import type { NodeReport } from '../../proto/gen/fairlead/v1/report_pb.js';
-import { ENDPOINT_GROUP_TYPE, GATEWAY_TYPE, MODEL_TYPE, TABLE_VERSION_TYPE } from '../../proto/table-types.ts';
+import {
+  ENDPOINT_GROUP_TYPE,
+  GATEWAY_TYPE,
+  MODEL_TYPE,
+  SECRET_TYPE,
+  TABLE_VERSION_TYPE,
+} from '../../proto/table-types.ts';
 import { atomic } from '../../xds/atomic-order.ts';
 import { type ClientEvent, DeltaServer } from '../../xds/delta-server.ts';
-import { createGrpcServer, type GrpcListener, listenGrpc } from '../../xds/grpc-listen.ts';
+import { createGrpcServer, type GrpcListener, type Guard, listenGrpc } from '../../xds/grpc-listen.ts';
 import type { RefusedResource } from '../../xds/refused-resources.ts';
 import { ReportCollector } from './report-collector.ts';
 import { type PlannedTable, TableEncoder } from './table-encoder.ts';
@@ -29,6 +35,12 @@ interface PublisherOptions {
   onChange?(): void;
 }
 
+/** How agents and this server know each other; what is absent is not asked for. */
+interface AgentTrust {
+  readonly credentials?: ServerCredentials;
+  readonly guard?: Guard;
+}
+
 /** How many versions back an agent's report is recognised as older than the table that is waited for. */
 const rememberedVersions = 1_000;
 
@@ -47,7 +59,7 @@ export class Publisher {
   constructor(options: PublisherOptions = {}) {
     this.#options = options;
     this.#server = new DeltaServer({
-      order: atomic({ types: [GATEWAY_TYPE, MODEL_TYPE, ENDPOINT_GROUP_TYPE], completedBy: TABLE_VERSION_TYPE }),
+      order: atomic({ types: [GATEWAY_TYPE, MODEL_TYPE, ENDPOINT_GROUP_TYPE, SECRET_TYPE], completedBy: TABLE_VERSION_TYPE }),
       onClient: event => this.#onClient(event),
     });
   }
@@ -95,8 +107,8 @@ export class Publisher {
   }
 
   /** Serves agents at "unix:/path" or "host:port" until `signal` aborts. */
-  async listen(address: string, signal: AbortSignal, credentials?: ServerCredentials): Promise<GrpcListener> {
-    const server = createGrpcServer();
+  async listen(address: string, signal: AbortSignal, trust: AgentTrust = {}): Promise<GrpcListener> {
+    const server = createGrpcServer(trust.guard);
     this.#server.addTo(server);
     this.#reports.addTo(server);
     const close = () => {
@@ -104,7 +116,7 @@ export class Publisher {
       this.#reports.close();
     };
     signal.addEventListener('abort', close, { once: true });
-    return listenGrpc(server, address, signal, credentials);
+    return listenGrpc(server, address, signal, trust.credentials);
   }
 
   /** Agents with an open stream, by node id. */

@@ -30,7 +30,8 @@ function group(...addresses: string[]): EndpointGroup {
 }
 
 function table(models: Record<string, Model>, endpoints: Record<string, EndpointGroup> = {}): PlannedTable {
-  return { gateway, models: new Map(Object.entries(models)), endpoints: new Map(Object.entries(endpoints)) };
+  const parts = { models: new Map(Object.entries(models)), endpoints: new Map(Object.entries(endpoints)) };
+  return { gateway, ...parts, secrets: new Map() };
 }
 
 /** What a table changed, as "+type name" and "-type name", without the version that every change brings. */

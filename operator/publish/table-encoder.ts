@@ -6,6 +6,8 @@ import {
   GatewaySchema,
   type Model,
   ModelSchema,
+  type Secret,
+  SecretSchema,
 } from '../../proto/gen/fairlead/v1/table_pb.js';
 import { TableVersionSchema } from '../../proto/gen/fairlead/v1/table_version_pb.js';
 import {
@@ -13,6 +15,7 @@ import {
   ENDPOINT_GROUP_TYPE,
   GATEWAY_TYPE,
   MODEL_TYPE,
+  SECRET_TYPE,
   TABLE_VERSION_TYPE,
 } from '../../proto/table-types.ts';
 import type { Resource, ResourceChange, ResourceKey } from '../../xds/resource.ts';
@@ -25,6 +28,8 @@ export interface PlannedTable {
   readonly models: ReadonlyMap<string, Model>;
   /** By "<namespace>/<name>/<backend>". */
   readonly endpoints: ReadonlyMap<string, EndpointGroup>;
+  /** By "<namespace>/<name>". */
+  readonly secrets: ReadonlyMap<string, Secret>;
 }
 
 interface Encoded {
@@ -41,6 +46,7 @@ const SCHEMAS: ReadonlyMap<string, DescMessage> = new Map<string, DescMessage>([
   [GATEWAY_TYPE, GatewaySchema],
   [MODEL_TYPE, ModelSchema],
   [ENDPOINT_GROUP_TYPE, EndpointGroupSchema],
+  [SECRET_TYPE, SecretSchema],
 ]);
 
 /** Turns tables into what changed since the one before, as resources. A part that is the same object costs nothing. */
@@ -82,6 +88,7 @@ export class TableEncoder {
       [GATEWAY_TYPE, new Map([[DEFAULT_NAME, table.gateway]])],
       [MODEL_TYPE, table.models],
       [ENDPOINT_GROUP_TYPE, table.endpoints],
+      [SECRET_TYPE, table.secrets],
     ];
     const encoded = kinds.map(([typeUrl, now]) => this.#encodeNew(typeUrl, now));
     const upserts = encoded.flatMap(parts => this.#keep(parts));
@@ -97,7 +104,7 @@ export class TableEncoder {
   }
 
   #noteChange({ typeUrl, name }: ResourceKey, { models }: PlannedTable): void {
-    if (typeUrl === GATEWAY_TYPE) this.#gatewayChangedIn = this.#sequence;
+    if (typeUrl === GATEWAY_TYPE || typeUrl === SECRET_TYPE) this.#gatewayChangedIn = this.#sequence;
     if (typeUrl !== MODEL_TYPE && typeUrl !== ENDPOINT_GROUP_TYPE) return;
     const model = typeUrl === MODEL_TYPE ? name : modelOfGroup(name);
     if (models.has(model)) this.#changedIn.set(model, this.#sequence);

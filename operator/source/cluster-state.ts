@@ -11,6 +11,8 @@ export interface ClusterState {
   readonly pods: ReadonlyMap<string, Pod>;
   /** What became of each host name that an endpoint names; absent while it is being looked up for the first time. */
   readonly hosts: ReadonlyMap<string, HostAddress>;
+  /** The Secrets that resources refer to, by `objectKey`; absent while one could not be read yet. */
+  readonly secrets: ReadonlyMap<string, SecretContent>;
 }
 
 /**
@@ -59,6 +61,11 @@ export type HostAddress =
   | { readonly ip: string; readonly failure?: never }
   | { readonly ip?: never; readonly failure: string };
 
+/** What a Secret holds of the keys that are used, or why there is nothing. Replaced when any of it changes. */
+export type SecretContent =
+  | { readonly data: Readonly<Record<string, Uint8Array>>; readonly failure?: never }
+  | { readonly data?: never; readonly failure: string };
+
 /** How resources are told apart within their kind: "<namespace>/<name>". */
 export function objectKey(object: { readonly namespace: string; readonly name: string }): string {
   return `${object.namespace}/${object.name}`;
@@ -70,6 +77,7 @@ export function sameState(one: ClusterState, other: ClusterState): boolean {
     one.modelDeployments === other.modelDeployments &&
     one.gateways === other.gateways &&
     one.pods === other.pods &&
-    one.hosts === other.hosts
+    one.hosts === other.hosts &&
+    one.secrets === other.secrets
   );
 }

@@ -1,7 +1,8 @@
 import { isDeepStrictEqual } from 'node:util';
 import { type ClusterState, type Declared, objectKey, type Pod } from './cluster-state.ts';
 import { type Problem, problemAt } from './problem.ts';
-import type { FileItem, GatewayItem, ModelItem, PodItem, ResourceItem, SourceFile } from './source-file.ts';
+import type { SecretDocument } from './secret-document.ts';
+import type { FileItem, GatewayItem, ModelItem, PodItem, ResourceItem, SecretItem, SourceFile } from './source-file.ts';
 
 /** A file's part in what is declared. */
 export interface Contribution {
@@ -10,8 +11,17 @@ export interface Contribution {
   readonly leaving: boolean;
 }
 
-/** A state without the addresses of its hosts. */
-export type DeclaredState = Omit<ClusterState, 'hosts'>;
+/** A state without the addresses of its hosts and what its Secrets hold. */
+export type DeclaredState = Omit<ClusterState, 'hosts' | 'secrets'>;
+
+/** What files declare together. */
+interface Joined {
+  readonly state: DeclaredState;
+  /** By `objectKey`, whether something refers to them or not. */
+  readonly secrets: ReadonlyMap<string, SecretDocument>;
+  /** Where the files disagree. */
+  readonly problems: readonly Problem[];
+}
 
 /**
  * Joins what files declare into one state, and remembers what it was: a resource that says the same stays the same
@@ -24,17 +34,19 @@ export class Declarations {
   readonly #pods = new Memory<PodItem, Pod>(({ pod }, before) =>
     before !== undefined && isDeepStrictEqual(before, pod) ? before : pod,
   );
+  readonly #secrets = new Memory<SecretItem, SecretDocument>(({ secret }) => secret);
   #gatewayList: readonly GatewayDeclared[] = [];
 
-  /** The state that the files declare, and where they disagree. What was not there before is as old as `nowMs`. */
-  join(contributions: readonly Contribution[], nowMs: number): { state: DeclaredState; problems: Problem[] } {
+  /** What was not there before is as old as `nowMs`. */
+  join(contributions: readonly Contribution[], nowMs: number): Joined {
     const { chosen, problems } = this.#choose(contributions);
     const modelDeployments = this.#models.replace(chosen.filter(isModel), nowMs);
     const pods = this.#pods.replace(chosen.filter(isPod), nowMs);
+    const secrets = this.#secrets.replace(chosen.filter(isSecret), nowMs);
     const before = this.#gateways.values;
     const gateways = this.#gateways.replace(chosen.filter(isGateway), nowMs);
     if (gateways !== before) this.#gatewayList = [...gateways.values()];
-    return { state: { modelDeployments, gateways: this.#gatewayList, pods }, problems };
+    return { state: { modelDeployments, gateways: this.#gatewayList, pods }, secrets, problems };
   }
 
   /** One item for each resource, one gateway in all: what stays before what leaves, what is served before what is new. */
@@ -55,7 +67,13 @@ export class Declarations {
 
   /** Whether the resource is served from this item's file so far. */
   #serves(item: FileItem): boolean {
-    const memory = { ModelDeployment: this.#models, InferenceGateway: this.#gateways, Pod: this.#pods }[item.kind];
+    const memories = {
+      ModelDeployment: this.#models,
+      InferenceGateway: this.#gateways,
+      Pod: this.#pods,
+      Secret: this.#secrets,
+    };
+    const memory = memories[item.kind];
     return memory.fileOf(objectKey(item)) === item.origin.file;
   }
 }
@@ -140,4 +158,8 @@ function isGateway(item: FileItem): item is GatewayItem {
 
 function isPod(item: FileItem): item is PodItem {
   return item.kind === 'Pod';
+}
+
+function isSecret(item: FileItem): item is SecretItem {
+  return item.kind === 'Secret';
 }

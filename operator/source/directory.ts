@@ -17,6 +17,7 @@ import {
   systemResolver,
 } from './host-addresses.ts';
 import { byPlace, fileProblem, type Place, type Problem } from './problem.ts';
+import { ReferencedSecrets, secretReferences, usedData } from './secret-references.ts';
 import { SourceFiles } from './source-files.ts';
 
 /** A change is read this long after its first sign, milliseconds: a save makes several events at once. */
@@ -137,6 +138,7 @@ class PathReader {
   readonly #paths: readonly string[];
   readonly #files: SourceFiles;
   readonly #declarations = new Declarations();
+  readonly #secrets = new ReferencedSecrets();
   readonly #hosts: HostAddresses;
   readonly #again: () => void;
   #recheck: NodeJS.Timeout | undefined;
@@ -155,13 +157,18 @@ class PathReader {
     const recheckMs = await files.rescan(touched, performance.now());
     clearTimeout(this.#recheck);
     if (recheckMs !== undefined) this.#recheck = setTimeout(this.#again, recheckMs);
-    const { state: declared, problems: clashes } = this.#declarations.join(files.contributions, Date.now());
+    const joined = this.#declarations.join(files.contributions, Date.now());
+    const { state: declared, problems: clashes } = joined;
+    const secrets = this.#secrets.read(secretReferences(declared), (key, keys) => {
+      const secret = joined.secrets.get(key);
+      return secret === undefined ? { failure: 'not found' } : { data: usedData(secret.data, keys) };
+    });
     const names = hostNames(declared);
     this.#lookUpRegularly(names.size > 0);
     await this.#hosts.follow(names, LOOKUP_PATIENCE_MS);
     const problems = [...further, ...files.problems, ...clashes].sort(byPlace);
     if (files.contributions.length === 0) problems.push(nothingIn(this.#paths));
-    const state = { ...declared, hosts: this.#hosts.addresses };
+    const state = { ...declared, hosts: this.#hosts.addresses, secrets };
     if (this.#state === undefined || !sameState(this.#state, state)) this.#state = state;
     return {
       state: this.#state,

@@ -8,6 +8,8 @@ import { GATEWAY_COLLECTION, MODEL_COLLECTION, type RefusedResource } from './ku
 import { followCollection, type ListWatchEvent } from './kubernetes/list-watch.ts';
 import { POD_COLLECTION } from './kubernetes/pod-facts.ts';
 import { ResolvedModels } from './kubernetes/resolved-models.ts';
+import { SecretWatches } from './kubernetes/secret-watches.ts';
+import { ReferencedSecrets, secretReferences } from './secret-references.ts';
 
 /** A change is told this long after its first sign, milliseconds: a rollout changes many pods at once. */
 const DEBOUNCE_MS = 10;
@@ -45,7 +47,7 @@ export interface ClusterWatch {
 }
 
 /**
- * Watches the ModelDeployments, InferenceGateways and pods of a cluster. Done when the first state was told, however
+ * Watches the ModelDeployments, InferenceGateways and pods of a cluster, and the Secrets that they refer to. Done when the first state was told, however
  * long the API server lets wait for it; the watch goes on until `signal` is aborted, also while the API server is away.
  */
 export async function watchCluster(options: ClusterWatchOptions): Promise<ClusterWatch> {
@@ -64,8 +66,10 @@ async function follow(options: ClusterWatchOptions, begun: () => void): Promise<
   const ring = () => bell.ring();
   const scopes = (namespaces ?? [undefined]).map(namespace => ({ namespace, replicas: new NamespaceReplicas() }));
   const common = { api, signal, onChange: ring, onEvent };
+  const secrets = new SecretWatches(common);
   const reader = new ClusterReader(
     scopes.map(({ replicas }) => replicas),
+    secrets,
     resolveHost,
     ring,
   );
@@ -94,7 +98,7 @@ async function follow(options: ClusterWatchOptions, begun: () => void): Promise<
   } finally {
     stop.abort();
     reader.stop();
-    await Promise.all(following);
+    await Promise.all([...following, secrets.ended()]);
   }
 }
 
@@ -103,21 +107,33 @@ class ClusterReader {
   readonly #namespaces: readonly NamespaceReplicas[];
   readonly #assembly: Assembly;
   readonly #models: ResolvedModels;
+  readonly #watches: SecretWatches;
+  readonly #secrets = new ReferencedSecrets();
   #last: ClusterReading | undefined;
 
-  constructor(namespaces: readonly NamespaceReplicas[], resolveHost: ResolveHost, changed: () => void) {
+  constructor(
+    namespaces: readonly NamespaceReplicas[],
+    watches: SecretWatches,
+    resolveHost: ResolveHost,
+    changed: () => void,
+  ) {
     this.#namespaces = namespaces;
+    this.#watches = watches;
     this.#assembly = new Assembly(namespaces);
     this.#models = new ResolvedModels(resolveHost, changed);
   }
 
-  /** The same object while nothing changed; undefined until everything was listed. */
+  /** The same object while nothing changed; undefined until everything was listed. Follows the Secrets that it refers to. */
   read(): ClusterReading | undefined {
     if (!this.#namespaces.every(({ synced }) => synced)) return undefined;
     const { gateways, pods, refused, modelDeployments } = this.#assembly.read();
     const resolved = this.#models.read(modelDeployments);
-    if (resolved === undefined) return undefined;
-    const state: ClusterState = { gateways, pods, ...resolved };
+    const references = secretReferences({ gateways });
+    this.#watches.follow(references);
+    // An operator that begins does not take away what it has only not read yet.
+    if (resolved === undefined || (this.#last === undefined && !this.#watches.settled)) return undefined;
+    const secrets = this.#secrets.read(references, key => this.#watches.look(key));
+    const state: ClusterState = { gateways, pods, secrets, ...resolved };
     if (this.#last === undefined || !sameState(this.#last.state, state) || this.#last.refused !== refused) {
       this.#last = { state, refused };
     }

@@ -5,6 +5,7 @@ import { isOurs, type Resource, readResource } from '../../crds/read-resource.ts
 import { type FileOrigin, objectKey, type Pod } from './cluster-state.ts';
 import { readPod } from './pod-document.ts';
 import { byPlace, type Place, type Problem, problemAt } from './problem.ts';
+import { readSecret, type SecretDocument } from './secret-document.ts';
 import { parseYamlText, type TextDocument } from './yaml-text.ts';
 
 interface Item<Kind extends string> {
@@ -30,8 +31,13 @@ export interface PodItem extends Item<'Pod'> {
   readonly pod: Pod;
 }
 
+/** A Secret as one document shows it. */
+export interface SecretItem extends Item<'Secret'> {
+  readonly secret: SecretDocument;
+}
+
 /** What one document declares. */
-export type FileItem = ModelItem | GatewayItem | PodItem;
+export type FileItem = ModelItem | GatewayItem | PodItem | SecretItem;
 
 /** A file as it was read once. */
 export interface SourceFile {
@@ -86,6 +92,7 @@ class DocumentReader {
     const { apiVersion, kind } = fields;
     if (isOurs(apiVersion, kind)) this.#readOurs(fields, origin);
     else if (apiVersion === 'v1' && kind === 'Pod') this.#readPod(fields, origin);
+    else if (apiVersion === 'v1' && kind === 'Secret') this.#readSecret(fields, origin);
     else if (apiVersion === 'v1' && kind === 'List' && Array.isArray(fields.items)) {
       for (const [index, item] of fields.items.entries()) this.read(document, item, [...base, 'items', index]);
     } else this.#ignore(fields, origin);
@@ -109,6 +116,15 @@ class DocumentReader {
     if (problems !== undefined) this.#refuse(fields, origin, problems);
     else if (pod !== null) {
       this.#add({ kind: 'Pod', namespace: pod.namespace, name: pod.name, pod, origin: this.#origin(origin) });
+    }
+  }
+
+  #readSecret(fields: Readonly<Record<string, unknown>>, origin: Place): void {
+    const { value: secret, problems } = readSecret(fields);
+    if (problems !== undefined) this.#refuse(fields, origin, problems);
+    else {
+      const { namespace, name } = secret;
+      this.#add({ kind: 'Secret', namespace, name, secret, origin: this.#origin(origin) });
     }
   }
 

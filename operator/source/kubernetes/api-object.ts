@@ -13,6 +13,8 @@ export interface ApiObject {
   };
   readonly spec?: unknown;
   readonly status?: unknown;
+  /** Of a Secret: values in base64. */
+  readonly data?: Readonly<Record<string, string>>;
 }
 
 /** All objects of one kind in one namespace, or in all of them. */

@@ -204,6 +204,7 @@ suite('a list-watch', { timeout }, () => {
       event: 'source.interrupted',
       collection: '/api/v1/namespaces/ml/pods',
       reason: 'told 429',
+      code: 429,
       retryInMs: 1_000,
       relist: false,
     });

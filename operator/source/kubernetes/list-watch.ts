@@ -20,6 +20,8 @@ export type ListWatchEvent =
       readonly event: 'source.interrupted';
       readonly collection: string;
       readonly reason: string;
+      /** As an HTTP status; 0 when the connection failed, absent when no request did. */
+      readonly code?: number;
       readonly retryInMs: number;
       /** Whether everything has to be listed again. */
       readonly relist: boolean;
@@ -54,7 +56,8 @@ export async function followCollection<Value>(options: ListWatchOptions<Value>):
     if (next.relist) options.replica.expire();
     if (outcome.kind !== 'listed' && outcome.kind !== 'ended') {
       const { relist, delayMs } = next;
-      const about = { collection: collectionPath(collection), reason: outcome.reason };
+      const code = outcome.kind === 'failed' ? { code: outcome.code } : undefined;
+      const about = { collection: collectionPath(collection), reason: outcome.reason, ...code };
       onEvent({ event: 'source.interrupted', ...about, retryInMs: Math.round(delayMs), relist });
     }
     course = next.course;
