@@ -72,7 +72,7 @@ export class LeaderLabel {
       failures = reason === undefined ? 0 : failures + 1;
       if (reason !== undefined) {
         const retryInMs = retryMs(failures);
-        onEvent({ event: 'leader.label_failed', reason, retryInMs });
+        onEvent({ event: 'leader.label_failed', reason, retryInMs: Math.round(retryInMs) });
         wake = setTimeout(() => this.#bell.ring(), retryInMs);
       } else if (this.#state === 'leading') wake = setTimeout(() => this.#bell.ring(), RESYNC_MS);
     }
