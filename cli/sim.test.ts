@@ -2,11 +2,11 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
-import { tmpdir } from 'node:os';
+import { hostname, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { until } from '../test/e2e/harness/until.ts';
-import { runSim } from './sim.ts';
+import { runSim, runSimPod } from './sim.ts';
 
 /** A port that was free a moment ago. */
 async function freePort(): Promise<number> {
@@ -113,6 +113,24 @@ describe('fairlead sim', () => {
     const ended = runSim(join(directory, 'empty.yaml'), { ...silent, signal: stop.signal, log: said.resolve });
     assert.match(await said.promise, /empty\.yaml declares no Pod with the annotation/);
     stop.abort();
+    await ended;
+  });
+
+  test('one pod by the command line finishes what it has begun when it is told to stop', async () => {
+    const stop = new AbortController();
+    const said = Promise.withResolvers<string>();
+    const listen = { host: '127.0.9.30', port };
+    const ended = runSimPod({ models: ['acme/m', 'm'], listen, signal: stop.signal, log: said.resolve });
+    const url = `http://127.0.9.30:${port}`;
+    assert.equal(await Promise.race([said.promise, ended]), `${hostname()} serves acme/m, m at ${url}`);
+    const answer = await fetch(`${url}/v1/completions`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify({ model: 'm', prompt: 'x', max_tokens: 20, stream: true }),
+    });
+    stop.abort();
+    await assert.rejects(fetch(`${url}/health`));
+    assert.match(await answer.text(), /\[DONE\]\s*$/);
     await ended;
   });
 

@@ -1,6 +1,9 @@
+import { once } from 'node:events';
+import { hostname } from 'node:os';
 import { serveControl } from '../sim/control.ts';
 import { DocumentChanges } from '../sim/document-changes.ts';
 import { Fleet } from '../sim/fleet.ts';
+import { startPod } from '../sim/pod.ts';
 import { readPodDocuments } from '../sim/pod-documents.ts';
 
 /** What `fairlead sim` may be told besides the path. */
@@ -38,6 +41,30 @@ export async function runSim(path: string, options: SimOptions): Promise<void> {
     await changes.close();
     await fleet.close();
   }
+}
+
+/** The one pod that a container plays. */
+interface SimPodOptions {
+  /** Served names, the first is the usual one. */
+  readonly models: readonly [string, ...string[]];
+  /** Where it serves. */
+  readonly listen: { readonly host: string; readonly port: number };
+  /** Ends it, when it has finished the requests that it has. */
+  readonly signal: AbortSignal;
+  /** Receives a line for a person. */
+  readonly log: (line: string) => void;
+}
+
+/**
+ * Simulates a single pod, named as this machine is, which for a container is the name of its Kubernetes pod.
+ *
+ * @throws Error that says what to do, when the address cannot be had
+ */
+export async function runSimPod({ models, listen, signal, log }: SimPodOptions): Promise<void> {
+  const pod = await startPod({ name: hostname(), models, address: listen.host, port: listen.port });
+  log(`${pod.name} serves ${pod.models.join(', ')} at ${pod.url}`);
+  if (!signal.aborted) await once(signal, 'abort');
+  await pod.drain();
 }
 
 async function follow(fleet: Fleet, path: string, changes: DocumentChanges, options: SimOptions): Promise<void> {

@@ -79,9 +79,18 @@ export class Listener {
   }
 
   async close(): Promise<void> {
+    await this.#end(true);
+  }
+
+  /** Takes nothing new; done when what it has begun is finished. */
+  async drain(): Promise<void> {
+    await this.#end(false);
+  }
+
+  async #end(dropConnections: boolean): Promise<void> {
     const { listening } = this.#server;
     const closed = new Promise<void>(resolve => this.#server.once('close', resolve));
-    this.refuse(true);
+    this.refuse(dropConnections);
     if (listening) await closed;
   }
 }

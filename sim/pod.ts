@@ -108,6 +108,12 @@ export class SimPod implements AsyncDisposable {
     await this.#listener.accept();
   }
 
+  /** Takes no new request, finishes those that it has, and is gone. */
+  async drain(): Promise<void> {
+    await this.#listener.drain();
+    this.#clock.stop();
+  }
+
   /** Resets all connections and is gone. */
   async close(): Promise<void> {
     this.#clock.stop();
