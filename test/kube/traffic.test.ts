@@ -133,7 +133,11 @@ suite('a cluster: what is applied is served', () => {
       metadata,
       spec: { model: MODEL, backends },
     });
-    await children[0]?.untilPrinted('id \\"acme/m\\" is taken by ml/m');
+    const told = `jsonpath={.status.conditions[?(@.type=="Accepted")].message}`;
+    const message = await until('its status', () =>
+      cluster.kubectl(['get', 'md', 'thief', '-n', NAMESPACE, '-o', told]).then(text => text || undefined),
+    );
+    assert.match(message, /^id "acme\/m" is taken by ml\/m since /);
     assert.deepEqual(await answering(), ['m-0', 'm-2']);
     await objects.delete('md', NAMESPACE, 'thief');
   });
