@@ -33,7 +33,8 @@ export type HeldVersions = ReadonlyMap<string, ReadonlyMap<string, string>>;
 interface DeltaClientOptions {
   /** "unix:/path" or "host:port". */
   readonly address: string;
-  readonly credentials?: ChannelCredentials;
+  /** Asked for every attempt to connect; without it nothing is encrypted. */
+  readonly credentials?: (() => ChannelCredentials) | undefined;
   readonly nodeId: string;
   /** Types to subscribe to as a whole, in this order. */
   readonly types: readonly string[];
@@ -43,11 +44,15 @@ interface DeltaClientOptions {
   /** Takes an update at once and says what of it is refused; undefined when nothing is. */
   apply(update: TypeUpdate): RefusedUpdate | undefined;
   /**
-   * The stream to the server came up or broke (with the reason), or could not be opened in the first place. A peer that
-   * vanished silently counts as connected until keep-alives find out.
+   * The stream to the server came up or broke (with the reason), or could not be opened in the first place; a further
+   * attempt is told of when it fails for a reason that is new. A peer that vanished silently counts as connected until
+   * keep-alives find out.
    */
   onConnection?(connected: boolean, reason: string): void;
 }
+
+/** Reasons told of one time without a connection: each attempt may have its own. */
+const maxToldReasons = 8;
 
 /** Follows a server's resources by delta ADS until its signal aborts, over any number of reconnections. */
 export class DeltaClient {
@@ -57,6 +62,8 @@ export class DeltaClient {
   readonly #held: ReadonlyMap<string, Map<string, string>>;
   /** Undefined before the first attempt has ended. */
   #connected: boolean | undefined;
+  /** Why there is no connection, as far as it was told. */
+  readonly #toldReasons = new Set<string>();
 
   constructor(options: DeltaClientOptions) {
     this.#options = options;
@@ -79,8 +86,11 @@ export class DeltaClient {
   }
 
   #setConnected(connected: boolean, reason: string): void {
-    if (connected === this.#connected) return;
+    const isNew = !connected && !this.#toldReasons.has(reason) && this.#toldReasons.size < maxToldReasons;
+    if (connected === this.#connected && !isNew) return;
     this.#connected = connected;
+    if (connected) this.#toldReasons.clear();
+    else this.#toldReasons.add(reason);
     this.#options.onConnection?.(connected, reason);
   }
 

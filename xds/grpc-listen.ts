@@ -1,10 +1,23 @@
 import { Server, ServerCredentials } from '@grpc/grpc-js';
-import { serverOptions, shutdownGraceMs } from './limits.ts';
+import { type Authenticate, authenticating } from './grpc-authentication.ts';
+import { guardConnections } from './grpc-connections.ts';
+import { guardedServerOptions, serverOptions, shutdownGraceMs } from './limits.ts';
 import { clearSocketPath, protectSocket } from './socket-file.ts';
 
+/** Decides who is served, where strangers reach the server. */
+export interface Guard {
+  readonly authenticate: Authenticate;
+  /** A peer at this address did not get as far as a stream. */
+  onFailedHandshake?(peer: string, reason: string): void;
+}
+
 /** A gRPC server with the limits and keep-alives of this room, not listening yet. */
-export function createGrpcServer(): Server {
-  return new Server(serverOptions);
+export function createGrpcServer(guard?: Guard): Server {
+  if (guard === undefined) return new Server(serverOptions);
+  const interceptors = [authenticating(guard.authenticate)];
+  const server = new Server({ ...serverOptions, ...guardedServerOptions, interceptors });
+  guardConnections(server, (peer, reason) => guard.onFailedHandshake?.(peer, reason));
+  return server;
 }
 
 export interface GrpcListener {

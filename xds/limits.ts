@@ -9,6 +9,9 @@ export const responseTargetBytes = 2 * 1024 * 1024;
 /** Clients of one server at a time; an installation has at most some thousand agents. */
 export const maxStreams = 10_000;
 
+/** Connections to a server that authenticates: an agent has two, and strangers have some until they are refused. */
+export const maxConnections = 2 * maxStreams;
+
 /** Types that a client may ask for without the server having declared them (Envoy asks for what its bootstrap names). */
 export const maxUndeclaredTypes = 16;
 
@@ -57,4 +60,12 @@ export const serverOptions: ChannelOptions = {
   ...keepalive,
   'grpc.max_receive_message_length': maxMessageBytes,
   'grpc.max_send_message_length': maxMessageBytes,
+};
+
+/** What those get besides whom nobody knows yet. */
+export const guardedServerOptions: ChannelOptions = {
+  // An agent opens one a connection.
+  'grpc.max_concurrent_streams': 8,
+  // A peer that was refused, or asks for nothing, does not keep its connection.
+  'grpc.max_connection_idle_ms': 30_000,
 };

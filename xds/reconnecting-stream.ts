@@ -6,7 +6,8 @@ import { channelOptions, connectTimeoutMs } from './limits.ts';
 interface ReconnectingStreamOptions<Request, Response> {
   /** "unix:/path" or "host:port". */
   readonly address: string;
-  readonly credentials?: ChannelCredentials | undefined;
+  /** Asked for every attempt; what it throws is why the attempt fails. Without it nothing is encrypted. */
+  readonly credentials?: (() => ChannelCredentials) | undefined;
   readonly method: MethodDefinition<Request, Response>;
   readonly signal: AbortSignal;
   /** A stream begins: what must be said first. It may still fail to reach anybody. */
@@ -42,8 +43,15 @@ function attempt<Request, Response>(
   options: ReconnectingStreamOptions<Request, Response>,
   ended: (reached: boolean) => void,
 ): void {
-  const { address, method, signal } = options;
-  const client = new Client(address, options.credentials ?? grpcCredentials.createInsecure(), channelOptions);
+  const { address, method, signal, credentials = grpcCredentials.createInsecure } = options;
+  let client: Client;
+  try {
+    client = new Client(address, credentials(), channelOptions);
+  } catch (error) {
+    options.disconnected(error instanceof Error ? error.message : String(error));
+    ended(false);
+    return;
+  }
   const call: ClientDuplexStream<Request, Response> = client.makeBidiStreamRequest(
     method.path,
     method.requestSerialize,

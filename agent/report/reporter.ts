@@ -7,7 +7,8 @@ import { keepStreamOpen } from '../../xds/reconnecting-stream.ts';
 interface ReporterOptions {
   /** The control plane: "unix:/path" or "host:port". */
   readonly address: string;
-  readonly credentials?: ChannelCredentials;
+  /** Asked for every attempt to connect; without it nothing is encrypted. */
+  readonly credentials?: (() => ChannelCredentials) | undefined;
   readonly signal: AbortSignal;
 }
 

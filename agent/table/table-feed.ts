@@ -17,7 +17,8 @@ export type TableEvent =
 interface TableFeedOptions {
   /** The control plane: "unix:/path" or "host:port". */
   readonly address: string;
-  readonly credentials?: ChannelCredentials;
+  /** Asked for every attempt to connect; without it nothing is encrypted. */
+  readonly credentials?: (() => ChannelCredentials) | undefined;
   readonly nodeId: string;
   /** Where the last table is kept for a start without the control plane. Its directory exists. */
   readonly file: string;
@@ -86,7 +87,7 @@ export class TableFeed {
     const { address, credentials, nodeId, signal, onEvent } = this.#options;
     new DeltaClient({
       address,
-      ...(credentials && { credentials }),
+      credentials,
       nodeId,
       types: TYPES,
       held,
