@@ -12,7 +12,12 @@ export type Values = Readonly<Record<string, unknown>>;
 export interface Manifest {
   readonly apiVersion: string;
   readonly kind: string;
-  readonly metadata: { readonly name: string; readonly namespace?: string; readonly labels?: Record<string, string> };
+  readonly metadata: {
+    readonly name: string;
+    readonly labels?: Readonly<Record<string, string>>;
+    annotations?: Readonly<Record<string, string>>;
+    readonly generation?: number;
+  };
   // biome-ignore lint/suspicious/noExplicitAny: what is below differs by kind, and is what the tests look into
   readonly [field: string]: any;
 }
