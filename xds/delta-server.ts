@@ -130,7 +130,12 @@ export class DeltaServer {
   /** Ends all streams and refuses new ones; clients are told to try again. */
   close(): void {
     this.#closed = true;
-    for (const { call } of this.#connections) end(call, status.UNAVAILABLE, 'shutting down');
+    this.disconnectAll('shutting down');
+  }
+
+  /** Ends all streams; clients come back, perhaps to another server. */
+  disconnectAll(reason: string): void {
+    for (const { call } of this.#connections) end(call, status.UNAVAILABLE, reason);
   }
 
   #accept(call: Call): void {

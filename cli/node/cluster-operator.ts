@@ -181,6 +181,7 @@ class ClusterOperator {
         this.#lead(state);
         label?.follow(state);
       },
+      onDoubt: () => this.#publisher.disconnectAgents('another may lead by now'),
       onEvent: event => log.info(event),
     });
     return {

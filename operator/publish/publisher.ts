@@ -113,10 +113,16 @@ export class Publisher {
     this.#reports.addTo(server);
     const close = () => {
       this.#server.close();
-      this.#reports.close();
+      this.#reports.disconnectAll('shutting down');
     };
     signal.addEventListener('abort', close, { once: true });
     return listenGrpc(server, address, signal, trust.credentials);
+  }
+
+  /** Ends all streams of agents, which come back, perhaps to another control plane. */
+  disconnectAgents(reason: string): void {
+    this.#server.disconnectAll(reason);
+    this.#reports.disconnectAll(reason);
   }
 
   /** Agents with an open stream, by node id. */

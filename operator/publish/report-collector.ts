@@ -27,9 +27,8 @@ export class ReportCollector {
   }
 
   /** Ends all streams; clients are told to try again. */
-  close(): void {
+  disconnectAll(details: string): void {
     for (const call of this.#calls.keys()) {
-      const details = 'shutting down';
       call.emit('error', Object.assign(new Error(details), { code: status.UNAVAILABLE, details }));
     }
   }
