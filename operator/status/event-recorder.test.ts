@@ -75,8 +75,8 @@ test('what waits is bounded, and nothing is sent once it is stopped', async () =
   const { api, lost, stopped, recorder } = recording();
   const { promise, resolve } = Promise.withResolvers<Reply>();
   api.reply = () => promise;
-  for (let i = 0; i < 600; i++) recorder.record(model(`m${i}`), TRANSITION);
-  assert.equal(lost.length, 99, 'of 600 one is under way and 500 wait');
+  for (let i = 0; i < 2_100; i++) recorder.record(model(`m${i}`), TRANSITION);
+  assert.equal(lost.length, 99, 'of 2,100 one is under way and 2,000 wait');
   stopped.abort();
   resolve({ object: {} });
   await settled();

@@ -30,7 +30,7 @@ const BURST = 10;
 /** After which it may have one more, milliseconds. */
 const REFILL_MS = 60_000;
 /** Waiting to be written; what comes on top is lost. */
-const MAX_WAITING = 500;
+const MAX_WAITING = 2_000;
 /** An Event that the API server does not take for this long is lost, milliseconds. */
 const TIMEOUT_MS = 10_000;
 /** Of the API: https://kubernetes.io/docs/reference/kubernetes-api/cluster-resources/event-v1/ */

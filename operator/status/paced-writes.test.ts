@@ -68,7 +68,7 @@ test('eight are under way at a time, the others wait for their turn', async t =>
 test('a failure costs its key a longer wait each time, and the others nothing', async t => {
   const { writes, end, tick, take } = pacing(t);
   writes.request('a');
-  for (const delayMs of [500, 1_000, 2_000]) {
+  for (const delayMs of [1_000, 1_000, 2_000]) {
     assert.equal(take(), 'a');
     await end({ kind: 'failed' });
     writes.request(`after ${delayMs}`);
@@ -109,7 +109,7 @@ test('nothing begins once it is stopped', async t => {
   assert.equal(take(), '');
 });
 
-test('whatever fails, the last that was asked for is written, and no key is hurried', async t => {
+test('whatever fails, the last that was asked for is written, and no key twice in a second', async t => {
   t.mock.timers.enable({ apis: ['setTimeout', 'Date'] });
   const outcome = fc.constantFrom<WriteOutcome[]>(DONE, DONE, { kind: 'failed' }, { kind: 'unavailable' });
   const step = fc.record({ key: fc.constantFrom('a', 'b', 'c'), afterMs: fc.nat(700), outcome, slow: fc.boolean() });
@@ -118,14 +118,12 @@ test('whatever fails, the last that was asked for is written, and no key is hurr
     const wanted = new Map<string, number>();
     const written = new Map<string, number>();
     const begunAtMs = new Map<string, number>();
+    const gapsMs: number[] = [];
     const outcomes = steps.map(({ outcome, slow }) => ({ outcome, slow }));
     const writes = new PacedWrites({
       write: async key => {
         const nowMs = Date.now();
-        assert.ok(
-          nowMs - (begunAtMs.get(key) ?? Number.NEGATIVE_INFINITY) >= 500,
-          'not more often than after a failure',
-        );
+        gapsMs.push(nowMs - (begunAtMs.get(key) ?? Number.NEGATIVE_INFINITY));
         begunAtMs.set(key, nowMs);
         const value = wanted.get(key) ?? assert.fail();
         const { outcome, slow } = outcomes.shift() ?? { outcome: DONE, slow: false };
@@ -148,6 +146,7 @@ test('whatever fails, the last that was asked for is written, and no key is hurr
     }
     assert.deepEqual(written, new Map([...written.keys()].map(key => [key, wanted.get(key)])));
     assert.equal(written.size, wanted.size);
+    assert.ok(Math.min(...gapsMs) >= 1_000);
   };
   await fc.assert(fc.asyncProperty(fc.array(step, { minLength: 1, maxLength: 30 }), check), { numRuns: 50 });
 });

@@ -94,7 +94,7 @@ export class PacedWrites {
     else this.#outages = 0;
     if (outcome.kind === 'failed') {
       pace.failures += 1;
-      this.#rest(key, pace, delayMs(pace.failures, outcome.retryAfterMs));
+      this.#rest(key, pace, Math.max(GAP_MS, delayMs(pace.failures, outcome.retryAfterMs)));
     } else if (outcome.kind === 'done') pace.failures = 0;
     if (outcome.kind !== 'done') pace.wanted = true;
     this.#settle(key, pace);
