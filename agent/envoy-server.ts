@@ -13,11 +13,13 @@ import {
   LISTENER_TYPE,
   type ResourceType,
   ROUTE_TYPE,
+  SECRET_TYPE,
 } from './envoy/encode.ts';
 import type { EnvoySettings } from './envoy/settings.ts';
 import type { RouteTable } from './table/route-table.ts';
 
-const TYPES: readonly ResourceType[] = [CLUSTER_TYPE, ENDPOINT_TYPE, LISTENER_TYPE, ROUTE_TYPE];
+/** Secrets first, so that a listener finds its own when it asks; it asks only once it knows of it. */
+const TYPES: readonly ResourceType[] = [SECRET_TYPE, CLUSTER_TYPE, ENDPOINT_TYPE, LISTENER_TYPE, ROUTE_TYPE];
 
 /** For how long an Envoy that is slow to answer holds up the picker; it gets the table all the same. */
 const ACKNOWLEDGE_TIMEOUT_MS = 5_000;
@@ -75,8 +77,10 @@ export class EnvoyServer {
    * @param retired models of the past whose timeouts requests may still ask for
    */
   async apply(table: RouteTable, retired: readonly Model[], signal: AbortSignal): Promise<void> {
-    this.#sequence = this.#server.replace(table.version, encodeAll(table, retired, this.#settings));
-    if (!this.connected) return;
+    const resources = encodeAll(table, retired, this.#settings);
+    this.#sequence = this.#server.replace(table.version, resources);
+    // Without a listener Envoy asks for no routes, so that it would never have answered everything.
+    if (!this.connected || !resources.some(({ typeUrl }) => typeUrl === LISTENER_TYPE)) return;
     const timeout = AbortSignal.any([signal, AbortSignal.timeout(ACKNOWLEDGE_TIMEOUT_MS)]);
     await this.#server.settled(this.#nodeId, this.#sequence, timeout).catch(() => undefined);
   }

@@ -4,12 +4,20 @@ import { create } from '@bufbuild/protobuf';
 import { EndpointGroupSchema } from '../../proto/gen/fairlead/v1/table_pb.js';
 import type { RouteTable } from '../table/route-table.ts';
 import { deriveEnvoy, type EnvoyResources } from './derive.ts';
-import { CLUSTER_TYPE, ENDPOINT_TYPE, encodeResource, LISTENER_TYPE, type ResourceType, ROUTE_TYPE } from './encode.ts';
+import {
+  CLUSTER_TYPE,
+  ENDPOINT_TYPE,
+  encodeResource,
+  LISTENER_TYPE,
+  type ResourceType,
+  ROUTE_TYPE,
+  SECRET_TYPE,
+} from './encode.ts';
 import { SAMPLE_TIMEOUTS, sampleTable } from './sample-table.fixture.ts';
 import type { EnvoySettings } from './settings.ts';
 
 const SETTINGS: EnvoySettings = { accessLogPath: '/dev/stdout' };
-const TYPES = [LISTENER_TYPE, ROUTE_TYPE, CLUSTER_TYPE, ENDPOINT_TYPE] as const;
+const TYPES = [LISTENER_TYPE, ROUTE_TYPE, CLUSTER_TYPE, ENDPOINT_TYPE, SECRET_TYPE] as const;
 
 const two = sampleTable({
   'ml/llama': { backends: { fast: [['10.0.0.1:8000', 'llama-0']], slow: [['10.0.0.2:8000', 'llama-1']] } },
@@ -31,7 +39,7 @@ test('every model has a cluster and a load assignment of its name, every port a 
   );
   const names = TYPES.map(type => [...derived[type].keys()]);
   const models = ['ml/llama', 'other/qwen'];
-  assert.deepEqual(names, [['http', 'inside'], ['gateway'], models, models]);
+  assert.deepEqual(names, [['http', 'inside'], ['gateway'], models, models, []]);
 });
 
 test('what did not change is the same object, and so the same bytes', () => {
@@ -123,3 +131,34 @@ function differing(
       .map(([name]) => `${type} ${name}`),
   );
 }
+
+const listeners = [
+  { name: 'http', address: '0.0.0.0', port: 8888 },
+  { name: 'https', address: '0.0.0.0', port: 8443, tls: { secret: 'ml/tls' } },
+];
+
+test('a listener without its certificate is left out, and the others are the same objects', () => {
+  const without = sampleTable({}, { listeners });
+  const secrets = sampleTable({}, {}, { 'ml/tls': { 'tls.crt': 'c', 'tls.key': 'k' }, 'ml/other': {} }).secrets;
+  const [closed, open] = [deriveEnvoy(without, SETTINGS), deriveEnvoy({ ...without, secrets }, SETTINGS)];
+  assert.deepEqual([...closed[LISTENER_TYPE].keys()], ['http']);
+  assert.equal(closed[SECRET_TYPE].size, 0);
+  assert.deepEqual(changed(closed, open), [`${LISTENER_TYPE} https`, `${SECRET_TYPE} ml/tls`]);
+});
+
+test('another certificate changes the secret and nothing else', () => {
+  const table = sampleTable({}, { listeners }, { 'ml/tls': { 'tls.crt': 'c', 'tls.key': 'k' } });
+  const { secrets } = sampleTable({}, {}, { 'ml/tls': { 'tls.crt': 'd', 'tls.key': 'l' } });
+  const [before, after] = [deriveEnvoy(table, SETTINGS), deriveEnvoy({ ...table, secrets }, SETTINGS)];
+  assert.deepEqual(changed(before, after), [`${SECRET_TYPE} ml/tls`]);
+});
+
+test('another origin changes the routes and nothing else', () => {
+  const table = sampleTable({}, { listeners });
+  const gateway = { ...table.gateway, corsAllowOrigins: ['https://a.example'] };
+  const [before, after] = [deriveEnvoy(table, SETTINGS), deriveEnvoy({ ...table, gateway }, SETTINGS)];
+  const bytes = (derived: EnvoyResources) =>
+    [...derived[LISTENER_TYPE]].map(([name, json]) => encodeResource(LISTENER_TYPE, name, json).version);
+  assert.deepEqual(bytes(before), bytes(after));
+  assert.notDeepEqual(before[ROUTE_TYPE], after[ROUTE_TYPE]);
+});

@@ -2,16 +2,18 @@ import type { ClusterJson } from '../../proto/gen/envoy/config/cluster/v3/cluste
 import type { ClusterLoadAssignmentJson } from '../../proto/gen/envoy/config/endpoint/v3/endpoint_pb.js';
 import type { ListenerJson } from '../../proto/gen/envoy/config/listener/v3/listener_pb.js';
 import type { RouteConfigurationJson } from '../../proto/gen/envoy/config/route/v3/route_pb.js';
-import type { EndpointGroup, Gateway, Model } from '../../proto/gen/fairlead/v1/table_pb.js';
+import type { SecretJson } from '../../proto/gen/envoy/extensions/transport_sockets/tls/v3/secret_pb.js';
+import type { EndpointGroup, Gateway, Model, Secret } from '../../proto/gen/fairlead/v1/table_pb.js';
 import { routeProfile } from '../table/route-profile.ts';
 import type { RouteTable } from '../table/route-table.ts';
 import { modelCluster } from './cluster.ts';
-import { CLUSTER_TYPE, ENDPOINT_TYPE, LISTENER_TYPE, ROUTE_TYPE } from './encode.ts';
+import { CLUSTER_TYPE, ENDPOINT_TYPE, LISTENER_TYPE, ROUTE_TYPE, SECRET_TYPE } from './encode.ts';
 import { gatewayListener } from './listener.ts';
 import { type BackendEndpoints, loadAssignment } from './load-assignment.ts';
 import { ROUTE_CONFIGURATION } from './names.ts';
 import { routeConfiguration } from './routes.ts';
 import type { EnvoySettings } from './settings.ts';
+import { tlsCertificate } from './tls.ts';
 
 /** Everything an Envoy serves a table with: resource type → resource name → proto-JSON. */
 export interface EnvoyResources {
@@ -19,6 +21,7 @@ export interface EnvoyResources {
   readonly [ROUTE_TYPE]: ReadonlyMap<string, RouteConfigurationJson>;
   readonly [CLUSTER_TYPE]: ReadonlyMap<string, ClusterJson>;
   readonly [ENDPOINT_TYPE]: ReadonlyMap<string, ClusterLoadAssignmentJson>;
+  readonly [SECRET_TYPE]: ReadonlyMap<string, SecretJson>;
 }
 
 /**
@@ -40,10 +43,11 @@ export function deriveEnvoy(
     assignments.set(name, assignmentOf(name, model, table.endpoints));
   }
   return {
-    [LISTENER_TYPE]: listenersOf(table.gateway, settings),
+    [LISTENER_TYPE]: openListeners(table, settings),
     [ROUTE_TYPE]: new Map([[ROUTE_CONFIGURATION, routesOf(table.gateway, [...table.models.values(), ...retired])]]),
     [CLUSTER_TYPE]: clusters,
     [ENDPOINT_TYPE]: assignments,
+    [SECRET_TYPE]: certificatesOf(table),
   };
 }
 
@@ -79,6 +83,31 @@ function assignmentOf(
   const json = loadAssignment(name, backends);
   assignments.set(model, { groups, json });
   return json;
+}
+
+/**
+ * A listener whose certificate is not there is left out: an Envoy that starts would open no port at all before it came.
+ */
+function openListeners({ gateway, secrets }: RouteTable, settings: EnvoySettings): ReadonlyMap<string, ListenerJson> {
+  const all = listenersOf(gateway, settings);
+  const closed = gateway.listeners.filter(({ tls }) => tls !== undefined && !secrets.has(tls.secret));
+  if (closed.length === 0) return all;
+  const names = new Set(closed.map(({ name }) => name));
+  return new Map([...all].filter(([name]) => !names.has(name)));
+}
+
+const certificates = new WeakMap<Secret, SecretJson>();
+
+function certificatesOf({ gateway, secrets }: RouteTable): ReadonlyMap<string, SecretJson> {
+  const found = new Map<string, SecretJson>();
+  for (const { tls } of gateway.listeners) {
+    const secret = tls && secrets.get(tls.secret);
+    if (tls === undefined || secret === undefined) continue;
+    const json = certificates.get(secret) ?? tlsCertificate(tls.secret, secret);
+    certificates.set(secret, json);
+    found.set(tls.secret, json);
+  }
+  return found;
 }
 
 interface Listeners {

@@ -5,14 +5,21 @@ import { ClusterSchema } from '../../proto/gen/envoy/config/cluster/v3/cluster_p
 import { ClusterLoadAssignmentSchema } from '../../proto/gen/envoy/config/endpoint/v3/endpoint_pb.js';
 import { ListenerSchema } from '../../proto/gen/envoy/config/listener/v3/listener_pb.js';
 import { RouteConfigurationSchema } from '../../proto/gen/envoy/config/route/v3/route_pb.js';
+import { SecretSchema } from '../../proto/gen/envoy/extensions/transport_sockets/tls/v3/secret_pb.js';
 
 export const LISTENER_TYPE = 'type.googleapis.com/envoy.config.listener.v3.Listener';
 export const ROUTE_TYPE = 'type.googleapis.com/envoy.config.route.v3.RouteConfiguration';
 export const CLUSTER_TYPE = 'type.googleapis.com/envoy.config.cluster.v3.Cluster';
 export const ENDPOINT_TYPE = 'type.googleapis.com/envoy.config.endpoint.v3.ClusterLoadAssignment';
+export const SECRET_TYPE = 'type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret';
 
 /** The kinds of resources that an Envoy is given. */
-export type ResourceType = typeof LISTENER_TYPE | typeof ROUTE_TYPE | typeof CLUSTER_TYPE | typeof ENDPOINT_TYPE;
+export type ResourceType =
+  | typeof LISTENER_TYPE
+  | typeof ROUTE_TYPE
+  | typeof CLUSTER_TYPE
+  | typeof ENDPOINT_TYPE
+  | typeof SECRET_TYPE;
 
 /** A resource as it goes over a stream. */
 export interface EncodedResource {
@@ -27,6 +34,7 @@ const SCHEMAS: Readonly<Record<ResourceType, DescMessage>> = {
   [ROUTE_TYPE]: RouteConfigurationSchema,
   [CLUSTER_TYPE]: ClusterSchema,
   [ENDPOINT_TYPE]: ClusterLoadAssignmentSchema,
+  [SECRET_TYPE]: SecretSchema,
 };
 
 const encoded = new WeakMap<object, EncodedResource>();

@@ -42,8 +42,11 @@ export function stripSteering(modelHeaders: readonly string[]): HttpFilterJson {
   return mutate('steering_strip', { requestMutations: [...modelHeaders, 'routing-strategy'].map(remove) });
 }
 
-/** Headers by which an answer would speak for the gateway, or steer it: Envoy's router obeys some. Never from a pod. */
-const GATEWAY_PREFIXES = [OWN_HEADER_PREFIX, 'x-envoy-'] as const;
+/**
+ * Headers by which an answer would speak for the gateway, or steer it: Envoy's router obeys some, and engines allow all
+ * origins. Never from a pod.
+ */
+const GATEWAY_PREFIXES = [OWN_HEADER_PREFIX, 'x-envoy-', 'access-control-'] as const;
 
 /**
  * In the upstream chain: what is not for the pod, and of its answer what is not for it to say; the gateway's own

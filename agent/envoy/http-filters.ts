@@ -13,6 +13,7 @@ import { RBACSchema } from '../../proto/gen/envoy/extensions/filters/http/rbac/v
 import { RouterSchema } from '../../proto/gen/envoy/extensions/filters/http/router/v3/router_pb.js';
 import type { HttpFilterJson } from '../../proto/gen/envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager_pb.js';
 import { attemptLog } from './access-logs.ts';
+import { cors } from './cors.ts';
 import { stripFromClient, stripSteering } from './header-hygiene.ts';
 import { ADMITTED_FILTER, EXT_PROC_CLUSTER, EXT_PROC_FILTER } from './names.ts';
 import { unreadyWhenDraining } from './readiness.ts';
@@ -40,7 +41,7 @@ const HEADERS_READ = [
 ] as const;
 
 /**
- * The way of a request, in order: stripped, told where it asks whether a draining gateway is ready, shown to extproc,
+ * The way of a request, in order: stripped, answered where it is a browser's preflight, told where it asks whether a draining gateway is ready, shown to extproc,
  * let through only with its mark, stripped of what was meant for extproc, sent.
  *
  * @param modelHeaders request headers that may name the model
@@ -48,6 +49,7 @@ const HEADERS_READ = [
 export function httpFilters(modelHeaders: readonly string[]): HttpFilterJson[] {
   return [
     stripFromClient(),
+    cors(),
     unreadyWhenDraining(),
     extProc(modelHeaders),
     admittedOnly(),

@@ -11,10 +11,18 @@ const [listener = assert.fail()] = gateway.listeners;
 const json = gatewayListener(listener, gateway, { accessLogPath: '/var/log/access.json' });
 const manager = json.filterChains?.[0]?.filters?.[0]?.typedConfig as HttpConnectionManagerJson;
 
-test('a request is stripped, shown to extproc, checked for its mark, stripped again, sent: in this order', () => {
+test('a request is stripped, answered where it is a preflight, shown to extproc, checked for its mark, stripped again, sent: in this order', () => {
   assert.deepEqual(
     manager.httpFilters?.map(({ name }) => name),
-    ['strip', 'readiness', 'envoy.filters.http.ext_proc', 'admitted', 'steering_strip', 'envoy.filters.http.router'],
+    [
+      'strip',
+      'envoy.filters.http.cors',
+      'readiness',
+      'envoy.filters.http.ext_proc',
+      'admitted',
+      'steering_strip',
+      'envoy.filters.http.router',
+    ],
   );
 });
 

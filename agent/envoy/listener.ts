@@ -10,12 +10,13 @@ import { httpFilters } from './http-filters.ts';
 import { localReplies } from './local-replies.ts';
 import { ROUTE_CONFIGURATION } from './names.ts';
 import type { EnvoySettings } from './settings.ts';
+import { downstreamTls } from './tls.ts';
 import { duration, typedConfig } from './typed-config.ts';
 
 /** Of all request headers together, in KiB; above it 431. Envoy's default, named since users meet it. */
 const MAX_REQUEST_HEADERS_KIB = 60;
 
-/** A port of the gateway. All ports serve the same. */
+/** A port of the gateway. All ports serve the same; in cleartext, HTTP/2 is spoken to who begins with it. */
 export function gatewayListener(listener: Listener, gateway: Gateway, settings: EnvoySettings): ListenerJson {
   return {
     name: listener.name,
@@ -26,6 +27,7 @@ export function gatewayListener(listener: Listener, gateway: Gateway, settings: 
     connectionBalanceConfig: { exactBalance: {} },
     filterChains: [
       {
+        ...(listener.tls && { transportSocket: downstreamTls(listener.tls) }),
         filters: [
           {
             name: 'envoy.filters.network.http_connection_manager',

@@ -14,6 +14,7 @@ export const ROUTE_CONFIGURATION = 'gateway';
 export const ENDPOINT_NAMESPACE = 'fairlead';
 
 /** Filter instances that routes configure by name. */
+export const CORS_FILTER = 'envoy.filters.http.cors';
 export const EXT_PROC_FILTER = 'envoy.filters.http.ext_proc';
 export const ADMITTED_FILTER = 'admitted';
 export const USAGE_FILTER = 'ai_usage';

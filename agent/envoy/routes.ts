@@ -8,6 +8,7 @@ import { PreviousHostsPredicateSchema } from '../../proto/gen/envoy/extensions/r
 import type { Gateway, Model } from '../../proto/gen/fairlead/v1/table_pb.js';
 import { routeProfile } from '../table/route-profile.ts';
 import { READ_USAGE_AS_CHAT } from './cluster.ts';
+import { corsPolicy, varyByOrigin } from './cors.ts';
 import { ADMITTED_FILTER, ENDPOINT_NAMESPACE, EXT_PROC_FILTER, ROUTE_CONFIGURATION } from './names.ts';
 import { exchangeFact } from './substitutions.ts';
 import { duration, typedConfig } from './typed-config.ts';
@@ -41,7 +42,11 @@ export function routeConfiguration(gateway: Gateway, models: Iterable<Model>): R
         domains: ['*'],
         // Else bodies above 1 MiB are neither shown to extproc nor kept for a retry (envoy.md D2, J).
         requestBodyBufferLimit: String(gateway.maxBodyBytes + REWRITE_ROOM_BYTES),
-        responseHeadersToAdd: RESPONSE_HEADERS.map(([name, value]) => responseHeader(name, value)),
+        responseHeadersToAdd: [
+          ...RESPONSE_HEADERS.map(([name, value]) => responseHeader(name, value)),
+          ...varyByOrigin(gateway.corsAllowOrigins),
+        ],
+        typedPerFilterConfig: corsPolicy(gateway.corsAllowOrigins),
         routes: [LIVEZ, ...routes, UNDECIDED],
       },
     ],

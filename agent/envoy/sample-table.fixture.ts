@@ -1,5 +1,5 @@
 import { create, type MessageInitShape } from '@bufbuild/protobuf';
-import { EndpointGroupSchema, GatewaySchema, ModelSchema } from '../../proto/gen/fairlead/v1/table_pb.js';
+import { EndpointGroupSchema, GatewaySchema, ModelSchema, SecretSchema } from '../../proto/gen/fairlead/v1/table_pb.js';
 import type { RouteTable } from '../table/route-table.ts';
 
 type GatewayInit = MessageInitShape<typeof GatewaySchema>;
@@ -14,7 +14,11 @@ export interface SampleModel {
 export const SAMPLE_TIMEOUTS = { connectMs: 5_000, requestMs: 600_000, headersMs: 60_000, idleMs: 60_000 };
 
 /** A route table for tests: what is not said is usual. */
-export function sampleTable(models: Readonly<Record<string, SampleModel>>, gateway: GatewayInit = {}): RouteTable {
+export function sampleTable(
+  models: Readonly<Record<string, SampleModel>>,
+  gateway: GatewayInit = {},
+  secrets: Readonly<Record<string, Readonly<Record<string, string>>>> = {},
+): RouteTable {
   const named = Object.entries(models);
   return {
     version: '1-test',
@@ -28,6 +32,7 @@ export function sampleTable(models: Readonly<Record<string, SampleModel>>, gatew
     }),
     models: new Map(named.map(([name, sample]) => [name, sampleModel(name, sample)])),
     endpoints: new Map(named.flatMap(([name, { backends }]) => groups(name, backends))),
+    secrets: new Map(Object.entries(secrets).map(([name, data]) => [name, sampleSecret(data)])),
   };
 }
 
@@ -48,4 +53,9 @@ function groups(name: string, backends: SampleModel['backends']) {
     });
     return [`${name}/${backend}`, group] as const;
   });
+}
+
+function sampleSecret(data: Readonly<Record<string, string>>) {
+  const bytes = Object.entries(data).map(([key, text]) => [key, new Uint8Array(Buffer.from(text))]);
+  return create(SecretSchema, { data: Object.fromEntries(bytes) });
 }

@@ -9,7 +9,8 @@ const gateway = create(GatewaySchema);
 const [a, b, group] = [create(ModelSchema), create(ModelSchema), create(EndpointGroupSchema)];
 
 function table(version: string, models: [string, typeof a][], groups: string[]): RouteTable {
-  return { version, gateway, models: new Map(models), endpoints: new Map(groups.map(name => [name, group])) };
+  const endpoints = new Map(groups.map(name => [name, group]));
+  return { version, gateway, models: new Map(models), endpoints, secrets: new Map() };
 }
 
 test('somebody who holds nothing is told everything', () => {

@@ -29,6 +29,7 @@ function table(models: Record<string, Model>, endpoints: Record<string, Endpoint
     gateway,
     models: new Map(Object.entries(models)),
     endpoints: new Map(Object.entries(endpoints)),
+    secrets: new Map(),
   };
 }
 

@@ -6,6 +6,8 @@ import {
   GatewaySchema,
   type Model,
   ModelSchema,
+  type Secret,
+  SecretSchema,
 } from '../../proto/gen/fairlead/v1/table_pb.js';
 import { TableVersionSchema } from '../../proto/gen/fairlead/v1/table_version_pb.js';
 import {
@@ -13,6 +15,7 @@ import {
   ENDPOINT_GROUP_TYPE,
   GATEWAY_TYPE,
   MODEL_TYPE,
+  SECRET_TYPE,
   TABLE_VERSION_TYPE,
 } from '../../proto/table-types.ts';
 import type { Resource } from '../../xds/resource.ts';
@@ -22,6 +25,7 @@ export type TablePart =
   | { readonly kind: 'gateway'; readonly gateway: Gateway }
   | { readonly kind: 'model'; readonly name: string; readonly model: Model }
   | { readonly kind: 'endpoints'; readonly name: string; readonly group: EndpointGroup }
+  | { readonly kind: 'secret'; readonly name: string; readonly secret: Secret }
   | { readonly kind: 'version'; readonly version: string };
 
 /** Why a resource is not used, in words for the control plane's log. */
@@ -50,6 +54,8 @@ function decode({ typeUrl, name, body }: Resource): TablePart | Unreadable {
       return modelPart(name, fromBinary(ModelSchema, body));
     case ENDPOINT_GROUP_TYPE:
       return endpointsPart(name, fromBinary(EndpointGroupSchema, body));
+    case SECRET_TYPE:
+      return { kind: 'secret', name, secret: fromBinary(SecretSchema, body) };
     case TABLE_VERSION_TYPE: {
       const { version } = fromBinary(TableVersionSchema, body);
       return version === '' ? unreadable('no version') : { kind: 'version', version };

@@ -1,4 +1,4 @@
-import type { EndpointGroup, Gateway, Model } from '../../proto/gen/fairlead/v1/table_pb.js';
+import type { EndpointGroup, Gateway, Model, Secret } from '../../proto/gen/fairlead/v1/table_pb.js';
 
 /** The whole route table as an agent holds it: an immutable value, swapped whole. */
 export interface RouteTable {
@@ -9,6 +9,8 @@ export interface RouteTable {
   readonly models: ReadonlyMap<string, Model>;
   /** By resource name, "<namespace>/<name>/<backend>". A group that has not arrived counts as empty. */
   readonly endpoints: ReadonlyMap<string, EndpointGroup>;
+  /** By resource name, "<namespace>/<name>". For Envoy only: never on disk, never told to the picker. */
+  readonly secrets: ReadonlyMap<string, Secret>;
 }
 
 /** What changed between two tables, as it is handed to the picker's thread: plain data, cloned on the way. */

@@ -3,12 +3,18 @@ import { test } from 'node:test';
 import { create, toBinary } from '@bufbuild/protobuf';
 import fc from 'fast-check';
 import { EndpointGroupSchema, ModelSchema } from '../../proto/gen/fairlead/v1/table_pb.js';
-import { ENDPOINT_GROUP_TYPE, GATEWAY_TYPE, MODEL_TYPE, TABLE_VERSION_TYPE } from '../../proto/table-types.ts';
+import {
+  ENDPOINT_GROUP_TYPE,
+  GATEWAY_TYPE,
+  MODEL_TYPE,
+  SECRET_TYPE,
+  TABLE_VERSION_TYPE,
+} from '../../proto/table-types.ts';
 import type { Resource } from '../../xds/resource.ts';
 import { diffTables } from './diff.ts';
 import type { RouteTable } from './route-table.ts';
 import { type Assembled, TableAssembler } from './table-assembler.ts';
-import { endpointsPart, GARBAGE, gatewayPart, modelPart, versionPart } from './table-parts.fixture.ts';
+import { endpointsPart, GARBAGE, gatewayPart, modelPart, secretPart, versionPart } from './table-parts.fixture.ts';
 
 /** Gives the assembler parts, each in an update of its own; returns what became of the last. */
 function give(assembler: TableAssembler, ...parts: Resource[]): Assembled {
@@ -153,4 +159,40 @@ test('deltas add up to tables', () => {
       }
     }),
   );
+});
+
+function secretsOf(table: RouteTable | undefined): Record<string, string> {
+  const secrets = [...(table?.secrets ?? [])];
+  return Object.fromEntries(secrets.map(([name, { data }]) => [name, Buffer.from(data['tls.key'] ?? []).toString()]));
+}
+
+test('secrets are of the table, but not of what may be kept', () => {
+  const assembler = new TableAssembler();
+  const parts = [gatewayPart('1', 'ml/tls'), modelPart('ml/a', '1')];
+  const table = give(assembler, ...parts, secretPart('ml/tls', 'key'), versionPart('1')).table;
+  assert.deepEqual(secretsOf(table), { 'ml/tls': 'key' });
+  assert.deepEqual(assembler.resources(), [...parts, versionPart('1')]);
+});
+
+test('a secret that is gone stays while a listener refers to it', () => {
+  const assembler = new TableAssembler();
+  const first = [gatewayPart('1', 'ml/a', 'ml/b'), secretPart('ml/a', 'a'), secretPart('ml/b', 'b')];
+  give(assembler, ...first, versionPart('1'));
+  remove(assembler, SECRET_TYPE, 'ml/a');
+  assert.deepEqual(secretsOf(give(assembler, versionPart('2')).table), { 'ml/a': 'a', 'ml/b': 'b' });
+  remove(assembler, SECRET_TYPE, 'ml/b');
+  assert.deepEqual(secretsOf(give(assembler, gatewayPart('3', 'ml/a'), versionPart('3')).table), { 'ml/a': 'a' });
+  give(assembler, secretPart('ml/a', 'new'));
+  assert.deepEqual(secretsOf(give(assembler, gatewayPart('4'), versionPart('4')).table), { 'ml/a': 'new' });
+  remove(assembler, SECRET_TYPE, 'ml/a');
+  assert.deepEqual(secretsOf(give(assembler, versionPart('5')).table), {});
+});
+
+test('secrets that come to a table of the same version complete it anew: one from disk has none', () => {
+  const assembler = new TableAssembler();
+  give(assembler, gatewayPart('1', 'ml/tls'), versionPart('1'));
+  give(assembler, secretPart('ml/tls', 'key'));
+  const table = assembler.take({ typeUrl: TABLE_VERSION_TYPE, upserts: [], removals: [], systemVersion: '1' }).table;
+  assert.equal(table?.version, '1');
+  assert.deepEqual(secretsOf(table), { 'ml/tls': 'key' });
 });

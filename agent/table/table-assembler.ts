@@ -1,5 +1,5 @@
-import type { EndpointGroup, Gateway, Model } from '../../proto/gen/fairlead/v1/table_pb.js';
-import { ENDPOINT_GROUP_TYPE, MODEL_TYPE, TABLE_VERSION_TYPE } from '../../proto/table-types.ts';
+import type { EndpointGroup, Gateway, Model, Secret } from '../../proto/gen/fairlead/v1/table_pb.js';
+import { ENDPOINT_GROUP_TYPE, MODEL_TYPE, SECRET_TYPE, TABLE_VERSION_TYPE } from '../../proto/table-types.ts';
 import type { RefusedUpdate, TypeUpdate } from '../../xds/delta-client.ts';
 import type { Resource } from '../../xds/resource.ts';
 import { readResource, type TablePart } from './read-resource.ts';
@@ -24,11 +24,14 @@ export class TableAssembler {
   #gateway: Gateway | undefined;
   readonly #models = new Map<string, Model | undefined>();
   readonly #endpoints = new Map<string, EndpointGroup | undefined>();
+  readonly #secrets = new Map<string, Secret | undefined>();
+  /** Removed by the control plane; those that are in the table all the same are still used. */
+  readonly #goneSecrets = new Set<string>();
   /** The parts as they came, of the last table and (staged) of the next, to be kept on disk. */
   readonly #resources = new Map<string, Resource>();
   readonly #staged = new Map<string, Resource | undefined>();
 
-  /** The parts of the last complete table. */
+  /** The parts of the last complete table that may be kept on disk: all but secrets. */
   resources(): readonly Resource[] {
     return [...this.#resources.values()];
   }
@@ -56,11 +59,13 @@ export class TableAssembler {
     if (part.kind === 'gateway') this.#gateway = part.gateway;
     if (part.kind === 'model') this.#models.set(part.name, part.model);
     if (part.kind === 'endpoints') this.#endpoints.set(part.name, part.group);
+    if (part.kind === 'secret') this.#secrets.set(part.name, part.secret);
   }
 
   #remove(typeUrl: string, name: string): void {
     if (typeUrl === MODEL_TYPE) this.#models.set(name, undefined);
     else if (typeUrl === ENDPOINT_GROUP_TYPE) this.#endpoints.set(name, undefined);
+    else if (typeUrl === SECRET_TYPE) this.#secrets.set(name, undefined);
     // There is always a gateway: one that vanishes is a mistake of the control plane, and the old one stays.
     else return;
     this.#staged.set(key(typeUrl, name), undefined);
@@ -76,15 +81,36 @@ export class TableAssembler {
       gateway,
       models: merge(this.#table?.models, this.#models),
       endpoints: merge(this.#table?.endpoints, this.#endpoints),
+      secrets: merge(this.#table?.secrets, this.#changedSecrets(gateway)),
     };
     this.#table = table;
     for (const [name, resource] of this.#staged) {
-      if (resource === undefined) this.#resources.delete(name);
+      if (resource === undefined || resource.typeUrl === SECRET_TYPE) this.#resources.delete(name);
       else this.#resources.set(name, resource);
     }
     this.#gateway = undefined;
-    for (const collected of [this.#models, this.#endpoints, this.#staged]) collected.clear();
+    for (const collected of [this.#models, this.#endpoints, this.#secrets, this.#staged]) collected.clear();
     return table;
+  }
+
+  /**
+   * The changes of secrets. One that is gone, or of no use any more, stays as long as a listener refers to it: a
+   * certificate that is being replaced must not close a port. The control plane tells users that it is missing.
+   */
+  #changedSecrets({ listeners }: Gateway): ReadonlyMap<string, Secret | undefined> {
+    const changes = new Map(this.#secrets);
+    for (const [name, secret] of changes) {
+      if (secret === undefined) this.#goneSecrets.add(name);
+      else this.#goneSecrets.delete(name);
+    }
+    for (const name of this.#goneSecrets) {
+      if (listeners.some(({ tls }) => tls?.secret === name)) changes.delete(name);
+      else {
+        changes.set(name, undefined);
+        this.#goneSecrets.delete(name);
+      }
+    }
+    return changes;
   }
 }
 

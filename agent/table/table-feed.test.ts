@@ -3,7 +3,13 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
-import { ENDPOINT_GROUP_TYPE, GATEWAY_TYPE, MODEL_TYPE, TABLE_VERSION_TYPE } from '../../proto/table-types.ts';
+import {
+  ENDPOINT_GROUP_TYPE,
+  GATEWAY_TYPE,
+  MODEL_TYPE,
+  SECRET_TYPE,
+  TABLE_VERSION_TYPE,
+} from '../../proto/table-types.ts';
 import { atomic } from '../../xds/atomic-order.ts';
 import { DeltaServer } from '../../xds/delta-server.ts';
 import { createGrpcServer, listenGrpc } from '../../xds/grpc-listen.ts';
@@ -39,7 +45,10 @@ class Scene {
     stop(): Promise<void>;
   }> {
     const server = new DeltaServer({
-      order: atomic({ types: [GATEWAY_TYPE, MODEL_TYPE, ENDPOINT_GROUP_TYPE], completedBy: TABLE_VERSION_TYPE }),
+      order: atomic({
+        types: [GATEWAY_TYPE, MODEL_TYPE, ENDPOINT_GROUP_TYPE, SECRET_TYPE],
+        completedBy: TABLE_VERSION_TYPE,
+      }),
     });
     const grpc = createGrpcServer();
     server.addTo(grpc);

@@ -1,5 +1,11 @@
 import type { ChannelCredentials } from '@grpc/grpc-js';
-import { ENDPOINT_GROUP_TYPE, GATEWAY_TYPE, MODEL_TYPE, TABLE_VERSION_TYPE } from '../../proto/table-types.ts';
+import {
+  ENDPOINT_GROUP_TYPE,
+  GATEWAY_TYPE,
+  MODEL_TYPE,
+  SECRET_TYPE,
+  TABLE_VERSION_TYPE,
+} from '../../proto/table-types.ts';
 import { DeltaClient, type HeldVersions, type TypeUpdate } from '../../xds/delta-client.ts';
 import type { Resource } from '../../xds/resource.ts';
 import type { RouteTable } from './route-table.ts';
@@ -29,7 +35,7 @@ interface TableFeedOptions {
 }
 
 /** All types of the table; the version last, as it is sent. */
-const TYPES: readonly string[] = [GATEWAY_TYPE, MODEL_TYPE, ENDPOINT_GROUP_TYPE, TABLE_VERSION_TYPE];
+const TYPES: readonly string[] = [GATEWAY_TYPE, MODEL_TYPE, ENDPOINT_GROUP_TYPE, SECRET_TYPE, TABLE_VERSION_TYPE];
 
 /** The route table as this node has it: the last known from disk at first, then what the control plane sends. */
 export class TableFeed {

@@ -1,18 +1,20 @@
 import { create, toBinary } from '@bufbuild/protobuf';
-import { EndpointGroupSchema, GatewaySchema, ModelSchema } from '../../proto/gen/fairlead/v1/table_pb.js';
+import { EndpointGroupSchema, GatewaySchema, ModelSchema, SecretSchema } from '../../proto/gen/fairlead/v1/table_pb.js';
 import { TableVersionSchema } from '../../proto/gen/fairlead/v1/table_version_pb.js';
 import {
   DEFAULT_NAME,
   ENDPOINT_GROUP_TYPE,
   GATEWAY_TYPE,
   MODEL_TYPE,
+  SECRET_TYPE,
   TABLE_VERSION_TYPE,
 } from '../../proto/table-types.ts';
 import type { Resource } from '../../xds/resource.ts';
 
 /** Parts of a table as a control plane sends them, for tests. The version of each is part of its content. */
-export function gatewayPart(version: string): Resource {
-  const listeners = [{ name: version, address: '0.0.0.0', port: 8888 }];
+export function gatewayPart(version: string, ...tlsSecrets: string[]): Resource {
+  const tls = tlsSecrets.map((secret, index) => ({ name: `tls-${index}`, port: 8443 + index, tls: { secret } }));
+  const listeners = [{ name: version, address: '0.0.0.0', port: 8888 }, ...tls];
   const body = toBinary(GatewaySchema, create(GatewaySchema, { listeners }));
   return { typeUrl: GATEWAY_TYPE, name: DEFAULT_NAME, version, body };
 }
@@ -27,6 +29,11 @@ export function endpointsPart(name: string, ...addresses: string[]): Resource {
   const endpoints = addresses.map(address => ({ address, id: address }));
   const body = toBinary(EndpointGroupSchema, create(EndpointGroupSchema, { endpoints }));
   return { typeUrl: ENDPOINT_GROUP_TYPE, name, version: addresses.join(), body };
+}
+
+export function secretPart(name: string, value: string): Resource {
+  const data = { 'tls.key': new Uint8Array(Buffer.from(value)) };
+  return { typeUrl: SECRET_TYPE, name, version: value, body: toBinary(SecretSchema, create(SecretSchema, { data })) };
 }
 
 export function versionPart(version: string): Resource {

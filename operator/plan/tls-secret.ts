@@ -10,7 +10,7 @@ export type TlsSecret =
   | { readonly secret?: never; readonly notAfterMs?: never; readonly problem: string };
 
 const PEM_CERTIFICATE = /-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g;
-/** What gateways take as keys of a server (Envoy 1.40.0 refuses the others). */
+/** Envoy 1.40.0 refuses weaker RSA and other curves; it would take Ed25519, which no browser does. */
 const MIN_RSA_BITS = 2_048;
 const CURVES: readonly string[] = ['prime256v1', 'secp384r1', 'secp521r1'];
 

@@ -1,6 +1,6 @@
 import type { AnyJson } from '@bufbuild/protobuf/wkt';
 import type { EnvoyResources } from '../../agent/envoy/derive.ts';
-import { CLUSTER_TYPE, ENDPOINT_TYPE, LISTENER_TYPE, ROUTE_TYPE } from '../../agent/envoy/encode.ts';
+import { CLUSTER_TYPE, ENDPOINT_TYPE, LISTENER_TYPE, ROUTE_TYPE, SECRET_TYPE } from '../../agent/envoy/encode.ts';
 import type { BootstrapJson } from '../../proto/gen/envoy/config/bootstrap/v3/bootstrap_pb.js';
 import type { ListenerJson } from '../../proto/gen/envoy/config/listener/v3/listener_pb.js';
 import type { RouteConfigurationJson } from '../../proto/gen/envoy/config/route/v3/route_pb.js';
@@ -20,7 +20,11 @@ export function staticConfiguration(bootstrap: BootstrapJson, resources: EnvoyRe
   });
   return {
     ...rest,
-    staticResources: { listeners, clusters: [...(bootstrap.staticResources?.clusters ?? []), ...clusters] },
+    staticResources: {
+      listeners: listeners.map(withStaticSecrets),
+      clusters: [...(bootstrap.staticResources?.clusters ?? []), ...clusters],
+      secrets: [...resources[SECRET_TYPE].values()],
+    },
   };
 }
 
@@ -35,4 +39,10 @@ function withRoutes(listener: ListenerJson, routes: ReadonlyMap<string, RouteCon
     }),
   }));
   return { ...listener, filterChains };
+}
+
+/** A secret without a source is one of the same file. */
+function withStaticSecrets(listener: ListenerJson): ListenerJson {
+  const text = JSON.stringify(listener, (key, value) => (key === 'sdsConfig' ? undefined : value));
+  return JSON.parse(text) as ListenerJson;
 }

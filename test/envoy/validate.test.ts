@@ -9,6 +9,8 @@ import { bootstrap } from '../../agent/envoy/bootstrap.ts';
 import { deriveEnvoy } from '../../agent/envoy/derive.ts';
 import { type SampleModel, sampleTable } from '../../agent/envoy/sample-table.fixture.ts';
 import { envoyBinary } from '../../cli/setup/envoy-binary.ts';
+import { TlsVersion } from '../../proto/gen/fairlead/v1/table_pb.js';
+import { Authority } from '../e2e/harness/certificates.ts';
 import { staticConfiguration } from './static-configuration.ts';
 
 const run = promisify(execFile);
@@ -73,10 +75,45 @@ const TABLES = {
     modelHeaders: ['X-MODEL', 'accept', 'authorization'],
     maxBodyBytes: 4_294_967_295,
   }),
+  'pages of some origins': sampleTable(models(1), {
+    corsAllowOrigins: ['https://a.example', 'https://*.a-b.example:8443', 'http://[::1]:3000'],
+  }),
+  'pages of every origin': sampleTable(models(1), { corsAllowOrigins: ['*'] }),
 };
 
 for (const [name, table] of Object.entries(TABLES)) {
   test(`Envoy takes a table of ${name}`, () => validate(staticConfiguration(BOOTSTRAP, deriveEnvoy(table, SETTINGS))));
+}
+
+const P256 = ['-algorithm', 'EC', '-pkeyopt', 'ec_paramgen_curve:P-256'];
+const KEYS = {
+  'ECDSA P-256': P256,
+  'ECDSA P-384': ['-algorithm', 'EC', '-pkeyopt', 'ec_paramgen_curve:P-384'],
+  'ECDSA P-521': ['-algorithm', 'EC', '-pkeyopt', 'ec_paramgen_curve:P-521'],
+  'RSA of 2048 bits': ['-algorithm', 'RSA', '-pkeyopt', 'rsa_keygen_bits:2048'],
+};
+/** The plan refuses them before Envoy would. */
+const REFUSED_KEYS = {
+  'RSA of 1024 bits': ['-algorithm', 'RSA', '-pkeyopt', 'rsa_keygen_bits:1024'],
+  'another curve': ['-algorithm', 'EC', '-pkeyopt', 'ec_paramgen_curve:secp256k1'],
+};
+
+function withTls(algorithm: readonly string[]): object {
+  const authority = new Authority();
+  const { certificate, key } = authority.issue({ algorithm });
+  authority.remove();
+  const listeners = [TlsVersion.TLS_VERSION_1_2, TlsVersion.TLS_VERSION_1_3].map((minVersion, index) => ({
+    ...{ name: `https-${index}`, address: '127.0.0.1', port: 8443 + index, tls: { secret: 'ml/tls', minVersion } },
+  }));
+  const table = sampleTable({}, { listeners }, { 'ml/tls': { 'tls.crt': certificate, 'tls.key': key } });
+  return staticConfiguration(BOOTSTRAP, deriveEnvoy(table, SETTINGS));
+}
+
+for (const [name, algorithm] of Object.entries(KEYS)) {
+  test(`Envoy takes listeners with a certificate of ${name}`, () => validate(withTls(algorithm)));
+}
+for (const [name, algorithm] of Object.entries(REFUSED_KEYS)) {
+  test(`Envoy refuses a certificate of ${name}`, () => assert.rejects(validate(withTls(algorithm))));
 }
 
 test('Envoy takes the bootstrap', () => validate(BOOTSTRAP));
