@@ -91,13 +91,10 @@ export class Cluster {
   }
 
   /** What kubectl prints; rejects with what it says when it fails. */
-  kubectl(args: readonly string[], stdin = ''): Promise<string> {
-    return this.#ask('kubectl', args, stdin);
-  }
-
-  /** What Helm prints; rejects with what it says when it fails. */
-  helm(args: readonly string[], stdin = ''): Promise<string> {
-    return this.#ask('helm', args, stdin);
+  async kubectl(args: readonly string[], stdin = ''): Promise<string> {
+    const running = promisify(execFile)(join(this.#bin, 'kubectl'), ['--kubeconfig', this.kubeconfig, ...args]);
+    running.child.stdin?.end(stdin);
+    return (await running).stdout;
   }
 
   /** Takes the API server away, as in an outage; its data stays. */
@@ -171,13 +168,6 @@ export class Cluster {
     const made = () =>
       this.kubectl(['get', 'serviceaccount/default', 'configmap/kube-root-ca.crt', 'service/kubernetes']);
     await until(`the controllers\n${this.#log}`, () => made().catch(() => undefined), START_TIMEOUT_MS);
-  }
-
-  async #ask(program: string, args: readonly string[], stdin: string): Promise<string> {
-    const options = { env: { ...process.env, KUBECONFIG: this.kubeconfig, HOME: this.#directory }, maxBuffer: 2 ** 26 };
-    const running = promisify(execFile)(join(this.#bin, program), args, options);
-    running.child.stdin?.end(stdin);
-    return (await running).stdout;
   }
 
   #run(program: string, options: readonly string[]): ChildProcess {

@@ -2,7 +2,7 @@ import { readdirSync, readFileSync, readlinkSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 
 /** A directory or file of this machine, seen in the container elsewhere. */
-export interface Mount {
+interface Mount {
   readonly source: string;
   readonly target: string;
   readonly readOnly: boolean;
@@ -29,7 +29,8 @@ const OWN_ETC = '/etc/pod';
 /**
  * A shell script for a new mount namespace and PID namespace. It builds the container's root from this machine's,
  * each top-level directory under a layer that takes what the container writes; then becomes its arguments there, the
- * first of which is the working directory. It writes a line to file descriptor 3 just before.
+ * first of which is the working directory. Just before, it writes a line to file descriptor 3 and makes file descriptor
+ * 4 its output: what it prints until then is about itself.
  */
 export function rootScript({ scratch, hostname, etc, mounts, readOnly }: ContainerRoot): string {
   const root = join(scratch, 'root');
@@ -76,7 +77,7 @@ function insideScript(mounts: readonly Mount[], readOnly: readonly string[]): st
   for (const index of mounts.keys()) lines.push(`umount ${STAGE}/${index}`);
   lines.push(`umount ${STAGE}/etc && rm -rf ${STAGE}`);
   for (const layer of readOnly) lines.push(`mount -o remount,bind,ro ${quote(layer)}`);
-  lines.push('cd "$1"; shift', 'echo >&3; exec 3>&-; exec "$@"');
+  lines.push('cd "$1"; shift', 'echo >&3; exec >&4 2>&4 3>&- 4>&-; exec "$@"');
   return lines.join('\n');
 }
 

@@ -2,6 +2,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { closeSync, openSync, readFileSync, rmSync } from 'node:fs';
 import { constants } from 'node:os';
+import type { Readable } from 'node:stream';
 import { withParentDeathSignal } from '../../../cli/process/parent-death.ts';
 import { type ContainerRoot, rootScript } from './container-root.ts';
 
@@ -19,6 +20,10 @@ export interface ContainerOptions {
 export interface ContainerEnd {
   readonly exitCode: number;
 }
+
+/** unshare(1) of util-linux 2.38 cannot say of a child that SIGKILL ended it. */
+const UNSHARE_AFTER_SIGKILL = /sigprocmask unblock failed/;
+const KILLED = 128 + constants.signals.SIGKILL;
 
 /** A program that runs as process 1 of its own PID namespace, in its own root, in the network of its pod. */
 export class Container {
@@ -43,13 +48,17 @@ export class Container {
       ...['sh', '-ec', rootScript(options.root), 'sh', options.workingDir, '/usr/bin/env', '-i', ...env],
       ...options.command,
     ]);
-    const child = spawn(command, args, { stdio: ['ignore', log, log, 'pipe'] });
+    const child = spawn(command, args, { stdio: ['ignore', 'ignore', 'pipe', 'pipe', log] });
+    const complaints = textOf(child.stderr as Readable);
     closeSync(log);
-    const ended = endOf(child).finally(() => rmSync(options.root.scratch, { recursive: true, force: true }));
+    const ended = endOf(child).then(async ({ exitCode }) => {
+      rmSync(options.root.scratch, { recursive: true, force: true });
+      return { exitCode: UNSHARE_AFTER_SIGKILL.test(await complaints) ? KILLED : exitCode };
+    });
     const told = child.stdio[3];
     if (!told || !('on' in told)) throw new Error('no pipe to the container');
     const ready = await Promise.race([once(told, 'data').then(() => true), ended.then(() => false)]);
-    if (!ready) throw new Error(readFileSync(options.logFile, 'utf8').trimEnd().slice(-500));
+    if (!ready) throw new Error(await complaints);
     return new Container(firstChildOf(child.pid ?? 0), env, ended);
   }
 
@@ -68,14 +77,20 @@ export class Container {
       ...withParentDeathSignal(['/usr/bin/env', '-i', ...this.#env, ...command]),
     ]);
     const child = spawn(program, args, { stdio: ['ignore', 'pipe', 'pipe'], signal, killSignal: 'SIGKILL' });
-    let output = '';
-    for (const stream of [child.stdout, child.stderr]) {
-      stream.setEncoding('utf8').on('data', chunk => {
-        output = (output + chunk).slice(-10_000);
-      });
-    }
-    return { ...(await endOf(child)), output };
+    const streams = [child.stdout, child.stderr];
+    // What the command began may hold on to them when it is gone.
+    signal.addEventListener('abort', () => {
+      for (const stream of streams) stream.destroy();
+    });
+    const output = Promise.all(streams.map(textOf));
+    return { ...(await endOf(child)), output: (await output).join('') };
   }
+}
+
+/** All that can be read there. */
+async function textOf(stream: Readable): Promise<string> {
+  const chunks = await stream.toArray().catch(() => []);
+  return Buffer.concat(chunks).toString().trimEnd();
 }
 
 function endOf(child: ChildProcess): Promise<ContainerEnd> {

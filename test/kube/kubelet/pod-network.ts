@@ -8,6 +8,8 @@ export const GATEWAY_ADDRESS = '10.244.0.1';
 /** Set by `in-namespace.sh` to the network namespace that it made. */
 const NAMESPACE_VARIABLE = 'FAIRLEAD_TEST_NETWORK';
 
+/** iproute2 */
+const IP = 'ip';
 const BRIDGE = 'cni0';
 
 /**
@@ -39,11 +41,11 @@ export async function addLocalAddress(address: string): Promise<void> {
 }
 
 function ip(...commands: readonly string[]): void {
-  execFileSync('ip', ['-batch', '-'], { input: `${commands.join('\n')}\n`, stdio: ['pipe', 'ignore', 'pipe'] });
+  execFileSync(IP, ['-batch', '-'], { input: `${commands.join('\n')}\n`, stdio: ['pipe', 'ignore', 'pipe'] });
 }
 
 async function ipLater(...commands: readonly string[]): Promise<void> {
-  const running = promisify(execFile)('ip', ['-batch', '-']);
+  const running = promisify(execFile)(IP, ['-batch', '-']);
   running.child.stdin?.end(`${commands.join('\n')}\n`);
   await running;
 }

@@ -14,7 +14,7 @@ export interface PodObject {
   };
 }
 
-export interface PodSpec {
+interface PodSpec {
   readonly nodeName: string;
   readonly serviceAccountName: string;
   readonly restartPolicy: 'Always' | 'OnFailure' | 'Never';
@@ -59,7 +59,7 @@ export interface ObjectReference {
   readonly optional?: boolean;
 }
 
-export interface KeyReference extends ObjectReference {
+interface KeyReference extends ObjectReference {
   readonly key: string;
 }
 
@@ -86,7 +86,7 @@ export interface ResourceFieldReference {
   readonly divisor?: string;
 }
 
-export interface VolumeMount {
+interface VolumeMount {
   readonly name: string;
   readonly mountPath: string;
   readonly subPath?: string;

@@ -35,8 +35,8 @@ export function podStatus(
     ? { reason: 'PodCompleted', message: null }
     : { reason: 'ContainersNotReady', message: `containers with unready status: [${unready.join(' ')}]` };
   const conditions = [
-    condition('PodReadyToStartContainers', sandbox, problem === undefined ? {} : { message: problem }),
-    condition('Initialized', initialized, { reason: 'ContainersNotInitialized' }),
+    condition('PodReadyToStartContainers', sandbox, {}),
+    condition('Initialized', initialized, { reason: 'ContainersNotInitialized', message: problem ?? null }),
     condition('ContainersReady', containersReady, why),
     condition(
       'Ready',
