@@ -153,6 +153,10 @@ describe('endpoints', () => {
     assert.deepEqual(warnings(planned), [
       'ml/x UnresolvedHost spec.backends.0.endpoints.3: `nowhere:82` is left out: nowhere is not a known host name (ENOTFOUND)',
     ]);
+    assert.equal(
+      condition(planned, 'ml/x', 'BackendsResolved'),
+      'True Resolved spec.backends[0].endpoints[3]: `nowhere:82` is left out: nowhere is not a known host name (ENOTFOUND)',
+    );
   });
 
   test('lacking, the status and a warning say why', () => {

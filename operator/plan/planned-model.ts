@@ -56,13 +56,14 @@ export function planModel(
   if (sameFound && before.declared.generation === generation) {
     return { declared, claim, model, backends, status: before.status, warnings: before.warnings };
   }
+  const warnings = modelWarnings(key, backends);
   const status = servedStatus(
     generation,
     modelId(name, spec),
     backends.map(({ spec: { name }, found }) => ({ name, found })),
+    warnings,
     before?.status,
   );
-  const warnings = modelWarnings(key, backends);
   return { declared, claim, model, backends, status, warnings: warnings.length === 0 ? NOTHING : warnings };
 }
 

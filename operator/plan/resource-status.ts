@@ -1,7 +1,12 @@
 import { isDeepStrictEqual } from 'node:util';
+import { spellPath } from '../../crds/field-problem.ts';
 import type { BackendEndpoints } from './backend-endpoints.ts';
 import type { ListenerCertificate } from './listener-certificates.ts';
 import type { NameConflict } from './name-claims.ts';
+import type { PlanWarning } from './warnings.ts';
+
+/** Of those that there are, what a message has room for. */
+const MAX_WARNINGS = 5;
 
 /** One condition of a resource, in Gateway API's words; the message says what to do. */
 export interface Condition {
@@ -30,11 +35,15 @@ export interface ModelStatus extends ResourceStatus {
   readonly endpoints: { readonly ready: number; readonly total: number };
 }
 
-/** The status of a model that is in the table, by what was found for each of its backends; `before` if that says the same. */
+/**
+ * The status of a model that is in the table, by what was found for each of its backends, and what is suspicious about
+ * it; `before` if that says the same.
+ */
 export function servedStatus(
   observedGeneration: number,
   model: string,
   backends: readonly { readonly name: string; readonly found: BackendEndpoints }[],
+  warnings: readonly PlanWarning[],
   before: ModelStatus | undefined,
 ): ModelStatus {
   const endpoints = { ready: 0, total: 0 };
@@ -47,7 +56,7 @@ export function servedStatus(
   const conditions: Condition[] = [
     { type: 'Accepted', status: 'True', reason: 'Accepted', message: '' },
     lacking.length === 0
-      ? { type: 'BackendsResolved', status: 'True', reason: 'Resolved', message: '' }
+      ? { type: 'BackendsResolved', status: 'True', reason: 'Resolved', message: describeWarnings(warnings) }
       : { type: 'BackendsResolved', status: 'False', reason: 'NoEndpoints', message: why },
     endpoints.ready > 0
       ? { type: 'Ready', status: 'True', reason: 'Ready', message: `${endpoints.ready}/${endpoints.total} endpoints` }
@@ -102,6 +111,12 @@ function resolvedRefs(certificates: readonly ListenerCertificate[]): Condition {
   const why = lacking.map(({ listener, secret, problem }) => `listener ${listener}: secret ${secret}: ${problem}`);
   const message = `${why.join('; ')}; gateways go on with the certificate that they had before, and do not open the port without one`;
   return { type: 'ResolvedRefs', status: 'False', reason: 'InvalidCertificateRef', message };
+}
+
+function describeWarnings(warnings: readonly PlanWarning[]): string {
+  const words = warnings.slice(0, MAX_WARNINGS).map(({ path, message }) => `${spellPath(path)}: ${message}`);
+  if (warnings.length > MAX_WARNINGS) words.push(`and ${warnings.length - MAX_WARNINGS} more`);
+  return words.join('; ');
 }
 
 function describeConflict(id: string, { over, name, holder }: NameConflict): string {

@@ -32,7 +32,7 @@ function brokenOrMended(mended: string): Judge {
   return (from, { status, reason, message }) => {
     if (status === 'False' && from?.status !== 'False') return { type: 'Warning', reason, note: message };
     if (status !== 'True' || from?.status !== 'False') return undefined;
-    return { type: 'Normal', reason: mended, note: message || `no more: ${from.message}` };
+    return { type: 'Normal', reason: mended, note: `no more: ${from.message}` };
   };
 }
 
