@@ -1,10 +1,12 @@
 import type { MessagePort } from 'node:worker_threads';
 import { create } from '@bufbuild/protobuf';
+import type { ChannelCredentials } from '@grpc/grpc-js';
 import type { Logger } from 'pino';
 import { NodeReportSchema } from '../proto/gen/fairlead/v1/report_pb.js';
-import { AdminServer } from './admin/admin-server.ts';
-import { adminPages, type TableView } from './admin/pages.ts';
+import { type AdminAddress, AdminServer } from './admin/admin-server.ts';
+import { adminPages, healthPages, type TableView } from './admin/pages.ts';
 import { type DataThread, dataThread } from './ask.ts';
+import { type ControlPlaneFiles, fileCredentials } from './control-plane/file-credentials.ts';
 import type { EnvoySettings } from './envoy/settings.ts';
 import { EnvoyServer } from './envoy-server.ts';
 import { Reporter } from './report/reporter.ts';
@@ -16,12 +18,16 @@ import { type TableEvent, TableFeed } from './table/table-feed.ts';
 export interface AgentOptions {
   /** The control plane: "unix:/path" or "host:port". */
   readonly controlPlane: string;
+  /** What proves each to the other; without it the control plane is local. */
+  readonly controlPlaneFiles?: ControlPlaneFiles;
   readonly nodeId: string;
   /** Unix socket where Envoy finds its ADS. */
   readonly envoyAdsSocket: string;
   /** Where the last table is kept. */
   readonly tableFile: string;
   readonly envoy: EnvoySettings;
+  /** Where health is told from the start; the admin interface, where it is told too, opens with the first table. */
+  readonly probe?: AdminAddress;
 }
 
 /**
@@ -51,6 +57,7 @@ class Agent {
   readonly #envoy: EnvoyServer;
   readonly #reporter: Reporter;
   readonly #admin: AdminServer;
+  readonly #probes: AdminServer;
   readonly #linger = new Linger();
   #connected = false;
   /** The newest table that came. */
@@ -76,17 +83,19 @@ class Agent {
       }
       this.#report();
     });
-    this.#reporter = new Reporter({ address: options.controlPlane, signal });
-    this.#admin = new AdminServer(
-      adminPages(data, () => this.#view()),
-      error => log.error({ event: 'admin.failed', message: error.message }),
-    );
+    this.#reporter = new Reporter({ address: options.controlPlane, credentials: this.#credentials(), signal });
+    const onError = (error: Error) => log.error({ event: 'admin.failed', message: error.message });
+    const view = () => this.#view();
+    this.#admin = new AdminServer(adminPages(data, view), onError);
+    this.#probes = new AdminServer(healthPages(data, view), onError);
   }
 
   async run(): Promise<void> {
-    const { controlPlane, nodeId, tableFile, envoyAdsSocket } = this.#options;
+    const { controlPlane, nodeId, tableFile, envoyAdsSocket, probe } = this.#options;
+    if (probe) this.#probes.listen(probe.host, probe.port);
     const feed = await TableFeed.open({
       address: controlPlane,
+      credentials: this.#credentials(),
       nodeId,
       file: tableFile,
       signal: this.#signal,
@@ -105,7 +114,13 @@ class Agent {
       listening = true;
     }
     this.#admin.close();
+    this.#probes.close();
     await feed.close();
+  }
+
+  #credentials(): (() => ChannelCredentials) | undefined {
+    const { controlPlaneFiles } = this.#options;
+    return controlPlaneFiles && (() => fileCredentials(controlPlaneFiles));
   }
 
   /** Waits for a newer table, or until something has lingered long enough; false when the agent is to end. */

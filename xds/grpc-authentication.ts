@@ -1,13 +1,13 @@
 import { type Metadata, ServerInterceptingCall, type ServerInterceptor, status } from '@grpc/grpc-js';
 
 /** Why a stream is not served. */
-export interface Refusal {
+interface Refusal {
   readonly code: status;
   readonly details: string;
 }
 
 /** A peer that may have its stream. */
-export interface Admission {
+interface Admission {
   /** Why the stream ends with this message of the peer's; undefined when it may say it. */
   objection(message: unknown): Refusal | undefined;
 }

@@ -9,9 +9,9 @@ const DAY_MS = 24 * HOUR_MS;
  */
 export const authorityLifetimeMs = 2 * 365 * DAY_MS;
 /** As public authorities and cert-manager have it. */
-export const serverLifetimeMs = 90 * DAY_MS;
+const serverLifetimeMs = 90 * DAY_MS;
 /** Certificates begin in the past, for machines whose clock is behind. */
-export const clockSkewMs = HOUR_MS;
+const clockSkewMs = HOUR_MS;
 
 /** Elliptic curve of all keys here. */
 const ALGORITHM = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' };
