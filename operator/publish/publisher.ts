@@ -59,7 +59,10 @@ export class Publisher {
   constructor(options: PublisherOptions = {}) {
     this.#options = options;
     this.#server = new DeltaServer({
-      order: atomic({ types: [GATEWAY_TYPE, MODEL_TYPE, ENDPOINT_GROUP_TYPE, SECRET_TYPE], completedBy: TABLE_VERSION_TYPE }),
+      order: atomic({
+        types: [GATEWAY_TYPE, MODEL_TYPE, ENDPOINT_GROUP_TYPE, SECRET_TYPE],
+        completedBy: TABLE_VERSION_TYPE,
+      }),
       onClient: event => this.#onClient(event),
     });
   }
