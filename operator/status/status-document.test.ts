@@ -131,6 +131,13 @@ test('Events tell what broke and what was mended, once', () => {
   ]);
   assert.deepEqual(told(rejected, ready), ['Normal Programmed: all follow', 'Normal Ready: 1/2 endpoints']);
   assert.deepEqual(told(ready, pending), []);
+  const certificate = (status: 'True' | 'False'): StatusDocument =>
+    document({
+      observedGeneration: 1,
+      conditions: [{ type: 'ResolvedRefs', status, reason: 'InvalidRef', message: 'no key', observedGeneration: 1 }],
+    });
+  assert.deepEqual(told(certificate('True'), certificate('False')), ['Warning InvalidRef: no key']);
+  assert.deepEqual(told(certificate('False'), certificate('True')), ['Normal ResolvedRefs: no more: no key']);
   assert.deepEqual(told(undefined, invalid), ['Warning Invalid: spec: wrong']);
   assert.deepEqual(told(invalid, ready), ['Normal Accepted: no more: spec: wrong', 'Normal Ready: 1/2 endpoints']);
 });

@@ -16,6 +16,7 @@ type Judge = (from: Saw, to: NonNullable<Saw>) => Transition | undefined;
 const JUDGES: readonly (readonly [Condition['type'], Judge])[] = [
   ['Accepted', brokenOrMended('Accepted')],
   ['BackendsResolved', brokenOrMended('BackendsResolved')],
+  ['ResolvedRefs', brokenOrMended('ResolvedRefs')],
   ['Programmed', refusedOrMended],
   ['Ready', readyOrNot],
 ];
