@@ -1,6 +1,7 @@
 import { createColors } from 'picocolors';
 import type { FieldPath } from '../crds/field-problem.ts';
 import type { Plan } from '../operator/plan/plan.ts';
+import { objectKey } from '../operator/source/cluster-state.ts';
 import type { DirectoryReading } from '../operator/source/directory.ts';
 import { byPlace, type Problem, problemAt, type Severity } from '../operator/source/problem.ts';
 
@@ -18,7 +19,22 @@ export function allProblems(reading: DirectoryReading, plan: Plan): Problem[] {
     if (refused !== undefined) tell(key, 'error', [], `not served: ${refused.message}`);
   }
   for (const { resource, path, message } of plan.warnings) tell(resource, 'warning', path, message);
-  return problems.sort(byPlace);
+  return [...problems, ...certificateProblems(reading, plan)].sort(byPlace);
+}
+
+/** Files with neither pods nor the Secrets that they name are meant for a cluster, which has both. */
+function certificateProblems({ state, locate }: DirectoryReading, { certificates }: Plan): Problem[] {
+  const elsewhere = state.pods.size === 0 && [...state.secrets.values()].every(({ data }) => data === undefined);
+  return certificates.flatMap(({ gateway, path, secret, problem, notAfterMs = Number.POSITIVE_INFINITY }) => {
+    const origin = state.gateways.find(each => objectKey(each) === gateway)?.origin;
+    if (origin?.kind !== 'file' || (problem === undefined && notAfterMs > Date.now())) return [];
+    const resource = `InferenceGateway ${gateway}`;
+    const [severity, message]: [Severity, string] =
+      problem === undefined
+        ? ['warning', `the certificate in secret ${secret} has expired on ${new Date(notAfterMs).toISOString()}`]
+        : [elsewhere ? 'warning' : 'error', `secret ${secret}: ${problem}`];
+    return [problemAt(origin.file, locate(origin, path), { severity, resource, path, message })];
+  });
 }
 
 /** Problems for people: a line each, beginning with `file:line:column` as editors and terminals know it. */

@@ -43,7 +43,7 @@ export class Screen {
   banner(ready: ReadyGateway): void {
     const { plan, directory, logs } = ready;
     const { listeners, adminAddress, adminPort } = plan.gateway;
-    const urls = listeners.map(({ address, port }) => `http://${reachable(address)}:${port}`);
+    const urls = listeners.map(({ address, port, tls }) => `${tls ? 'https' : 'http'}://${reachable(address)}:${port}`);
     const [base = ''] = urls;
     this.write(
       [

@@ -21,6 +21,9 @@ const FORGED: Readonly<Record<string, string>> = {
   'x-envoy-upstream-canary': 'forged',
   'x-envoy-degraded': 'forged',
   'x-envoy-attempt-count': 'forged',
+  // As engines do by default, to whomever they answer.
+  'access-control-allow-origin': '*',
+  'Access-Control-Allow-Credentials': 'true',
   'x-envoy-upstream-service-time': 'forged',
 };
 /** What passes as it is. */
