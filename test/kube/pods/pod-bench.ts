@@ -61,9 +61,13 @@ export class PodBench {
 
   /** The pod, when that holds of it. */
   untilPod(name: string, what: string, holds: (pod: SeenPod) => boolean): Promise<SeenPod> {
-    return until(`${name} ${what}`, async () => {
-      const pod = await this.pod(name);
-      return holds(pod) && pod;
+    let last: SeenPod | undefined;
+    const found = until(`${name} ${what}`, async () => {
+      last = await this.pod(name);
+      return holds(last) && last;
+    });
+    return found.catch((cause: Error) => {
+      throw new Error(`${cause.message}: it is ${JSON.stringify(last?.status, undefined, 1)}`, { cause });
     });
   }
 
