@@ -9,6 +9,7 @@ command -v ip >/dev/null || missing+=('ip (Debian: apt-get install iproute2)')
 for program in unshare nsenter setpriv mount; do
   command -v "$program" >/dev/null || missing+=("$program (Debian: apt-get install util-linux mount)")
 done
+command -v hostname >/dev/null || missing+=('hostname (Debian: apt-get install hostname)')
 if [ "${#missing[@]}" -gt 0 ]; then
   echo 'The tests with pods give each its own network, and need:' >&2
   printf '  %s\n' "${missing[@]}" >&2

@@ -59,7 +59,7 @@ export function rootScript({ scratch, hostname, etc, mounts, readOnly }: Contain
     const make = statSync(source).isDirectory() ? 'mkdir' : 'touch';
     lines.push(`${make} ${place} && mount --bind ${quote(source)} ${place}`);
   }
-  lines.push(`printf %s ${quote(hostname)} >/proc/sys/kernel/hostname`);
+  lines.push(`hostname ${quote(hostname)}`);
   const inside = insideScript(mounts, readOnly ? ['/', ...layers] : []);
   lines.push(`exec chroot . /bin/sh -ec ${quote(inside)} sh "$@"`);
   return lines.join('\n');

@@ -31,7 +31,8 @@ export function preparePodNetwork(): void {
 }
 
 /** Ties the namespace of process `pid` to the bridge, as its interface "eth0". */
-export async function attachToBridge(pid: number, name: string): Promise<void> {
+export async function attachToBridge(pid: number): Promise<void> {
+  const name = `veth${pid}`;
   await ipLater(`link add ${name} type veth peer name eth0 netns ${pid}`, `link set ${name} master ${BRIDGE} up`);
 }
 

@@ -14,8 +14,6 @@ route add default via ${GATEWAY_ADDRESS}
 END
 echo; exec cat`;
 
-let sandboxes = 0;
-
 /** The network namespace that the containers of a pod share, held by a process that does nothing. */
 export class Sandbox {
   readonly address: string;
@@ -38,8 +36,7 @@ export class Sandbox {
     });
     gone.catch(() => undefined);
     await Promise.race([once(child.stdout, 'data'), gone]);
-    sandboxes += 1;
-    await attachToBridge(child.pid ?? 0, `veth${sandboxes}`);
+    await attachToBridge(child.pid ?? 0);
     child.stdin.write(`${address}\n`);
     await Promise.race([once(child.stdout, 'data'), gone]);
     return new Sandbox(address, child);
