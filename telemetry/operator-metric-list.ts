@@ -44,6 +44,12 @@ export const OPERATOR_METRICS = {
     labels: [],
     help: 'Agents connected to this replica.',
   },
+  agentStreams: {
+    name: 'fairlead_operator_agent_streams_total',
+    type: 'counter',
+    labels: ['result'],
+    help: 'Streams of agents since this replica began to lead: `admitted`, `refused` (no good token), `deferred` (nobody could tell).',
+  },
   sourceLists: {
     name: 'fairlead_operator_source_lists_total',
     type: 'counter',

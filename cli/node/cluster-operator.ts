@@ -12,8 +12,12 @@ import type { Plan } from '../../operator/plan/plan.ts';
 import { Publisher } from '../../operator/publish/publisher.ts';
 import { type ClusterReading, type SourceEvent, watchCluster } from '../../operator/source/kubernetes.ts';
 import type { StatusEvent } from '../../operator/status/seeded-statuses.ts';
-import { agentAuthentication } from '../../operator/trust/agent-authentication.ts';
-import { serveCertificate } from '../../operator/trust/serve-certificate.ts';
+import {
+  agentAuthentication,
+  type RefusalEvent,
+  type StreamCounts,
+} from '../../operator/trust/agent-authentication.ts';
+import { type CertificateEvent, serveCertificate } from '../../operator/trust/serve-certificate.ts';
 import { grpcServerCredentials } from '../../operator/trust/server-credentials.ts';
 import { TokenReviewer } from '../../operator/trust/token-reviewer.ts';
 import { type PlannedState, startControlPlane } from './control-plane.ts';
@@ -22,6 +26,13 @@ import type { OperatorOptions } from './operator-options.ts';
 
 /** What tokens of agents are for; a token for the API server is none for us. */
 const AUDIENCE = 'fairlead-control-plane';
+
+/** What somebody has to do something about. */
+const ALARMS: ReadonlySet<string> = new Set([
+  'certificate.failed',
+  'certificate.names_lacking',
+  'agent.unauthenticated',
+]);
 
 /**
  * The control plane over a cluster until `signal` is aborted: every replica follows the API server and plans; the one
@@ -54,6 +65,11 @@ class ClusterOperator {
   readonly #duties: LeaderDuties;
   readonly #metrics: OperatorMetrics;
   #synced = false;
+  /** When the state that is being planned was told, by a clock that only runs forward. */
+  #readAtMs = 0;
+  /** Of the last plan. */
+  #version = '';
+  #streams: StreamCounts = { admitted: 0, refused: 0, deferred: 0 };
   #state: LeaderState = 'standby';
 
   constructor(options: OperatorOptions, api: ApiConnection, log: Logger, signal: AbortSignal) {
@@ -69,6 +85,7 @@ class ClusterOperator {
     this.#metrics = new OperatorMetrics({
       leading: () => this.#state === 'leading',
       agents: () => this.#publisher.agents().length,
+      streams: () => this.#streams,
     });
     this.#duties = new LeaderDuties({
       api,
@@ -131,8 +148,6 @@ class ClusterOperator {
     this.#synced = true;
   }
 
-  #readAtMs = 0;
-
   #onPlan(planned: PlannedState<ClusterReading>): void {
     const { plan, reading, version } = planned;
     this.#metrics.planned({
@@ -141,7 +156,9 @@ class ClusterOperator {
       endpoints: endpointsOf(plan),
       tookMs: performance.now() - this.#readAtMs,
     });
-    this.#log.info({ event: 'plan.made', version, models: plan.models.size });
+    // Most changes of pods change nothing in the table.
+    if (version !== this.#version) this.#log.info({ event: 'plan.made', version, models: plan.models.size });
+    this.#version = version;
     for (const refused of reading.refused) this.#log.debug({ event: 'source.refused', ...refused });
     for (const warning of plan.warnings) this.#log.debug({ event: 'plan.warning', ...warning });
     this.#duties.update(planned);
@@ -201,10 +218,14 @@ class ClusterOperator {
   async #listen(signal: AbortSignal) {
     const { listen, tlsSecret, tlsName = [], agentAccount } = this.#options;
     if (tlsSecret === undefined || agentAccount === undefined) return this.#publisher.listen(listen, signal);
-    const onEvent = (event: object) => this.#log.info(event);
+    const onEvent = (event: CertificateEvent | RefusalEvent) => {
+      if (ALARMS.has(event.event)) this.#log.warn(event);
+      else this.#log.info(event);
+    };
     const source = await serveCertificate({ api: this.#api, secret: tlsSecret, dnsNames: tlsName, signal, onEvent });
     const reviewer = new TokenReviewer({ api: this.#api, audience: AUDIENCE, account: agentAccount });
     const guard = agentAuthentication({ reviewer, onEvent });
+    this.#streams = guard.counts;
     return this.#publisher.listen(listen, signal, { credentials: grpcServerCredentials(source), guard });
   }
 }

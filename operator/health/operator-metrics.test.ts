@@ -13,10 +13,14 @@ async function scrape(metrics: OperatorMetrics): Promise<Record<string, number>>
 }
 
 test('they show what was counted, and the leader and agents of the moment', async () => {
-  const view = { isLeading: false, connected: 0 };
-  const metrics = new OperatorMetrics({ leading: () => view.isLeading, agents: () => view.connected });
+  const view = { isLeading: false, connected: 0, streams: {} };
+  const metrics = new OperatorMetrics({
+    leading: () => view.isLeading,
+    agents: () => view.connected,
+    streams: () => view.streams,
+  });
   assert.equal((await scrape(metrics)).fairlead_operator_leader, 0);
-  Object.assign(view, { isLeading: true, connected: 3 });
+  Object.assign(view, { isLeading: true, connected: 3, streams: { admitted: 6, refused: 1 } });
   metrics.planned({ version: '1-a', models: 1, endpoints: 2, tookMs: 4 });
   metrics.planned({ version: '2-b', models: 5, endpoints: 9, tookMs: 40 });
   metrics.statusWrite('written');
@@ -28,6 +32,8 @@ test('they show what was counted, and the leader and agents of the moment', asyn
   const expected = {
     fairlead_operator_leader: 1,
     fairlead_operator_agents: 3,
+    'fairlead_operator_agent_streams_total{result="admitted"}': 6,
+    'fairlead_operator_agent_streams_total{result="refused"}': 1,
     'fairlead_operator_table_info{version="2-b"}': 1,
     fairlead_operator_models: 5,
     fairlead_operator_endpoints: 9,
@@ -43,7 +49,7 @@ test('they show what was counted, and the leader and agents of the moment', asyn
 });
 
 test('they are all documented with the type that they have, beside those of the process', async () => {
-  const metrics = new OperatorMetrics({ leading: () => true, agents: () => 0 });
+  const metrics = new OperatorMetrics({ leading: () => true, agents: () => 0, streams: () => ({}) });
   const { text, contentType } = await metrics.render();
   assert.match(contentType, /^text\/plain/);
   const types = [...text.matchAll(/^# TYPE (fairlead_\S+) (\S+)$/gm)].map(([, name, type]) => [name, type]);

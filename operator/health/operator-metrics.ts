@@ -10,6 +10,8 @@ interface OperatorView {
   leading(): boolean;
   /** How many are connected. */
   agents(): number;
+  /** What became of the streams of agents of this term of leadership, by result. */
+  streams(): Readonly<Record<string, number>>;
 }
 
 /** A plan that was made. */
@@ -35,6 +37,10 @@ export class OperatorMetrics {
   constructor(view: OperatorView) {
     this.#gauge(OPERATOR_METRICS.leader, () => Number(view.leading()));
     this.#gauge(OPERATOR_METRICS.agents, () => view.agents());
+    const streams: Counter = this.#counter(OPERATOR_METRICS.agentStreams, () => {
+      streams.reset();
+      for (const [result, count] of Object.entries(view.streams())) streams.inc({ result }, count);
+    });
     collectDefaultMetrics({ register: this.#registry });
   }
 
@@ -68,8 +74,8 @@ export class OperatorMetrics {
     return gauge;
   }
 
-  #counter(spec: MetricSpec): Counter {
-    return new Counter(this.#options(spec));
+  #counter(spec: MetricSpec, collect?: () => void): Counter {
+    return new Counter({ ...this.#options(spec), ...(collect && { collect }) });
   }
 
   #options({ name, help, labels }: MetricSpec) {

@@ -12,7 +12,7 @@ export interface RefusalEvent {
 }
 
 /** How many streams there were since the start. */
-interface StreamCounts {
+export interface StreamCounts {
   admitted: number;
   /** Without a token that is good. */
   refused: number;
