@@ -85,7 +85,7 @@ class ClusterOperator {
     this.#metrics = new OperatorMetrics({
       leading: () => this.#state === 'leading',
       agents: () => this.#publisher.agents().length,
-      streams: () => this.#streams,
+      streams: () => ({ ...this.#streams }),
     });
     this.#duties = new LeaderDuties({
       api,

@@ -1,5 +1,5 @@
 /** An object of the cluster that the operator runs in. */
-export interface ObjectName {
+interface ObjectName {
   readonly namespace: string;
   readonly name: string;
 }
