@@ -2,8 +2,10 @@ import assert from 'node:assert/strict';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { describe, type TestContext, test } from 'node:test';
+import { after, describe, type TestContext, test } from 'node:test';
 import { stripVTControlCharacters } from 'node:util';
+import { stringify } from 'yaml';
+import { Authority, type KeyPair, tlsSecret } from '../test/e2e/harness/certificates.ts';
 import { problemText } from './problem-report.ts';
 import { validate } from './validate.ts';
 
@@ -151,4 +153,53 @@ test('colours are for terminals only, and change nothing else', () => {
   const coloured = problemText([problem], true);
   assert.notEqual(coloured, plain);
   assert.equal(stripVTControlCharacters(coloured), plain);
+});
+
+describe('validate with TLS', () => {
+  const authority = new Authority();
+  after(() => authority.remove());
+  const gateway = `apiVersion: fairlead.dev/v1alpha1
+kind: InferenceGateway
+metadata: {name: default}
+spec:
+  listeners:
+    - name: https
+      port: 8443
+      tls: {secretRef: {name: gateway-tls}}
+`;
+  const POD = 'apiVersion: v1\nkind: Pod\nmetadata: {name: p}\n';
+  const withSecret = (pair: KeyPair) => ({ 'g.yaml': gateway, 's.yaml': stringify(tlsSecret('gateway-tls', pair)) });
+  const at = 'g.yaml:8:31';
+  const field = 'spec.listeners[0].tls.secretRef.name';
+
+  test('a good certificate passes', async t => {
+    const { code, written } = await validated(t, withSecret(authority.issue()));
+    assert.equal(written, '0 ModelDeployments, 1 InferenceGateway: no problems\n');
+    assert.equal(code, 0);
+  });
+
+  test('a secret that is missing is an error, unless the files are meant for a cluster', async t => {
+    const here = await validated(t, { 'g.yaml': gateway, 'p.yaml': POD });
+    assert.ok(here.written.startsWith(`${at}: error: ${field}: secret default/gateway-tls: not found\n`), here.written);
+    assert.equal(here.code, 1);
+    const cluster = await validated(t, { 'g.yaml': gateway });
+    assert.ok(cluster.written.startsWith(`${at}: warning: ${field}: secret default/gateway-tls: not found\n`));
+    assert.equal(cluster.code, 0);
+  });
+
+  test('a key of another certificate is an error, one that has expired a warning', async t => {
+    const { certificate } = authority.issue();
+    const mixed = await validated(t, withSecret({ certificate, key: authority.issue().key }));
+    assert.match(
+      mixed.written,
+      /^g\.yaml:8:31: error: .*: the certificate in "tls.crt" does not match the key in "tls.key"\n/,
+    );
+    assert.equal(mixed.code, 1);
+    const expired = await validated(t, withSecret(authority.issue({ days: -1 })));
+    assert.match(
+      expired.written,
+      /^g\.yaml:8:31: warning: .*: the certificate in secret default\/gateway-tls has expired on 20/,
+    );
+    assert.equal(expired.code, 0);
+  });
 });

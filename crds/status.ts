@@ -4,7 +4,7 @@ const CONDITION_STATUSES = ['True', 'False', 'Unknown'] as const;
 
 /** Kubernetes' Condition: https://github.com/kubernetes/enhancements/tree/master/keps/sig-api-machinery/1623-standardize-conditions */
 const conditionSchema = z.strictObject({
-  type: z.string().max(316).describe('Accepted, BackendsResolved, Programmed or Ready.'),
+  type: z.string().max(316).describe('Accepted, BackendsResolved, ResolvedRefs, Programmed or Ready.'),
   status: z.enum(CONDITION_STATUSES).describe('Whether it holds.'),
   observedGeneration: z.int().min(0).optional().describe('The generation of the resource that this is about.'),
   lastTransitionTime: z.iso.datetime({ offset: true }).describe('When the status changed last.'),
