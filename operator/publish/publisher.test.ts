@@ -7,7 +7,13 @@ import { create } from '@bufbuild/protobuf';
 import { type NodeReport, NodeReportSchema } from '../../proto/gen/fairlead/v1/report_pb.js';
 import { GatewaySchema, ModelSchema } from '../../proto/gen/fairlead/v1/table_pb.js';
 import { reportMethod } from '../../proto/report-method.ts';
-import { ENDPOINT_GROUP_TYPE, GATEWAY_TYPE, MODEL_TYPE, SECRET_TYPE, TABLE_VERSION_TYPE } from '../../proto/table-types.ts';
+import {
+  ENDPOINT_GROUP_TYPE,
+  GATEWAY_TYPE,
+  MODEL_TYPE,
+  SECRET_TYPE,
+  TABLE_VERSION_TYPE,
+} from '../../proto/table-types.ts';
 import { DeltaClient } from '../../xds/delta-client.ts';
 import { keepStreamOpen } from '../../xds/reconnecting-stream.ts';
 import { type PublishEvent, Publisher } from './publisher.ts';
