@@ -40,11 +40,12 @@ export function attemptLog(): AccessLogJson {
 /** Opened as a file, it would have to be one that Envoy's user may open: often it is a socket, or another user's. */
 const STDOUT = '/dev/stdout';
 
-/** The access log for people and log collectors: one line of JSON per exchange. */
+/** The access log for people and log collectors: one line of JSON per exchange; probes, every second or so, are none. */
 export function jsonLog(path: string): AccessLogJson {
   const logFormat = { jsonFormat: JSON_FIELDS };
   return {
     name: 'json',
+    filter: { notHealthCheckFilter: {} },
     typedConfig:
       path === STDOUT
         ? typedConfig(StdoutAccessLogSchema, { logFormat })

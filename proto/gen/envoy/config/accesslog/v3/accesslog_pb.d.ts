@@ -81,6 +81,12 @@ export declare type AccessLogFilter = Message<"envoy.config.accesslog.v3.AccessL
     case: "statusCodeFilter";
   } | {
     /**
+     * @generated from field: envoy.config.accesslog.v3.NotHealthCheckFilter not_health_check_filter = 3;
+     */
+    value: NotHealthCheckFilter;
+    case: "notHealthCheckFilter";
+  } | {
+    /**
      * @generated from field: envoy.config.accesslog.v3.AndFilter and_filter = 6;
      */
     value: AndFilter;
@@ -116,6 +122,11 @@ export declare type AccessLogFilterJson = {
    * @generated from field: envoy.config.accesslog.v3.StatusCodeFilter status_code_filter = 1;
    */
   statusCodeFilter?: StatusCodeFilterJson;
+
+  /**
+   * @generated from field: envoy.config.accesslog.v3.NotHealthCheckFilter not_health_check_filter = 3;
+   */
+  notHealthCheckFilter?: NotHealthCheckFilterJson;
 
   /**
    * @generated from field: envoy.config.accesslog.v3.AndFilter and_filter = 6;
@@ -240,6 +251,28 @@ export declare type StatusCodeFilterJson = {
  * Use `create(StatusCodeFilterSchema)` to create a new message.
  */
 export declare const StatusCodeFilterSchema: GenMessage<StatusCodeFilter, {jsonType: StatusCodeFilterJson}>;
+
+/**
+ * What the health check filter did not take for a probe.
+ *
+ * @generated from message envoy.config.accesslog.v3.NotHealthCheckFilter
+ */
+export declare type NotHealthCheckFilter = Message<"envoy.config.accesslog.v3.NotHealthCheckFilter"> & {
+};
+
+/**
+ * What the health check filter did not take for a probe.
+ *
+ * @generated from message envoy.config.accesslog.v3.NotHealthCheckFilter
+ */
+export declare type NotHealthCheckFilterJson = {
+};
+
+/**
+ * Describes the message envoy.config.accesslog.v3.NotHealthCheckFilter.
+ * Use `create(NotHealthCheckFilterSchema)` to create a new message.
+ */
+export declare const NotHealthCheckFilterSchema: GenMessage<NotHealthCheckFilter, {jsonType: NotHealthCheckFilterJson}>;
 
 /**
  * @generated from message envoy.config.accesslog.v3.AndFilter
