@@ -65,13 +65,13 @@ suite('a gateway is drained', () => {
     gateway.startOperator();
     await gateway.untilReady();
     await until('readiness', async () => (await gateway.probe('/readyz')) === 200);
-    await envoy.untilPrinted('"path":"/readyz"');
   });
 
   test('unready at once, every client told to leave, then closed; what runs ends as it should', async () => {
     const open = await RawConnection.open(gateway.port);
     open.write(asked('/livez'));
     assert.equal((await open.answer())?.headers.get('connection'), null);
+    await envoy.untilPrinted('"path":"/livez"');
     const h2 = connect(gateway.url);
     const goAway = once(h2, 'goaway');
     const streams = [streamed(gateway), heldStream(h2)];
