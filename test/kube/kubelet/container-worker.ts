@@ -82,6 +82,11 @@ export class ContainerWorker {
     this.#container?.signal('SIGKILL');
   }
 
+  /** It ends hard, as when the memory is gone; what comes then is up to the restart policy. */
+  crash(): void {
+    this.#container?.signal('SIGKILL');
+  }
+
   async #run(): Promise<void> {
     const { signal } = this.#stopping;
     let backoffMs = FIRST_BACKOFF_MS;

@@ -68,6 +68,14 @@ export class Nodes {
     return files.map(file => readFileSync(join(directory, file), 'utf8')).join('');
   }
 
+  /** Ends a container hard, as when it ran out of memory. @throws Error when there is none such */
+  crash(namespace: string, pod: string, container: string): void {
+    const workers = this.#nodes.flatMap(node => [...node.workers]);
+    const worker = workers.find(worker => worker.namespace === namespace && worker.name === pod);
+    if (worker === undefined) throw new Error(`no node runs pod ${namespace}/${pod}`);
+    worker.crash(container);
+  }
+
   /** Ends all that runs on them; no object hears of it. */
   async stop(): Promise<void> {
     this.#stopping.abort();

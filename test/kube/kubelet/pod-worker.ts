@@ -120,6 +120,17 @@ export class PodWorker {
     return this.#pod.metadata.namespace;
   }
 
+  get name(): string {
+    return this.#pod.metadata.name;
+  }
+
+  /** Ends a container hard, as when it ran out of memory. @throws Error when the pod has none of this name */
+  crash(container: string): void {
+    const worker = [...this.#init, ...this.#main].find(({ spec }) => spec.name === container);
+    if (worker === undefined) throw new Error(`pod ${this.name} has no container ${container}`);
+    worker.crash();
+  }
+
   async #live(): Promise<void> {
     const { signal } = this.#ending;
     const { phase } = this.#pod.status;
