@@ -6,6 +6,7 @@ export class TcpProxy {
   readonly #sockets = new Set<Socket>();
   #frozen = false;
   #cutAfterBytes: number | undefined;
+  #delayMs = 0;
 
   private constructor(targetPort: number) {
     this.#server = createServer(client => this.#join(client, connect(targetPort, '127.0.0.1')));
@@ -43,6 +44,11 @@ export class TcpProxy {
     this.#frozen = false;
   }
 
+  /** What passes is as late as this from now on, milliseconds; what comes after it waits. */
+  slow(delayMs: number): void {
+    this.#delayMs = delayMs;
+  }
+
   stop(): void {
     this.#server.close();
     this.cut();
@@ -59,8 +65,17 @@ export class TcpProxy {
     from.on('data', (chunk: Buffer) => {
       lost ||= this.#frozen;
       if (lost) return;
-      to.write(chunk);
-      seen(chunk);
+      if (this.#delayMs === 0) {
+        to.write(chunk);
+        seen(chunk);
+        return;
+      }
+      from.pause();
+      setTimeout(() => {
+        to.write(chunk);
+        seen(chunk);
+        from.resume();
+      }, this.#delayMs);
     });
     from.on('error', () => {});
     from.on('close', () => {
