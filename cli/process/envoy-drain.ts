@@ -1,7 +1,11 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { envoyAdmin, isGone } from './envoy-admin.ts';
+import { pollPauseMs } from './poll-pause.ts';
 
-const POLL_MS = 50;
+/** An Envoy that is too busy to obey hears it again after as long. */
+const RETRY_MS = 1_000;
+/** When no more requests are left, each that ends may be the last but one. */
+const FEW_REQUESTS = 10;
 /**
  * Envoy sends access records every 50 ms, and does not wait for the last of them when it ends: they would be lost, and
  * Envoy 1.40.0 now and then dies of a segmentation fault over them.
@@ -22,7 +26,7 @@ export interface DrainOptions {
   readonly onProgress?: (progress: DrainProgress) => void;
 }
 
-/** Where a drain is: told several times a second. */
+/** Where a drain is: told each time that Envoy is asked. */
 export type DrainProgress =
   | { readonly kind: 'accepting' }
   /** Closed to new connections; `active` requests are running. */
@@ -62,6 +66,9 @@ interface Load {
 class Drain {
   readonly #options: DrainOptions;
   readonly #deadlineMs: number;
+  /** When a step began, or one of the few requests that were left came or went. */
+  #changedMs = 0;
+  #answerTookMs = 0;
   /** Requests that were running when Envoy was last heard. */
   active = 0;
 
@@ -73,11 +80,12 @@ class Drain {
   async run(): Promise<DrainOutcome> {
     const { minAcceptMs, onProgress } = this.#options;
     await this.#insist('POST', '/healthcheck/fail');
-    const closeMs = performance.now() + minAcceptMs;
+    this.#changedMs = performance.now();
+    const closeMs = this.#changedMs + minAcceptMs;
     while (performance.now() < closeMs) {
-      this.active = (await this.#load()).activeRequests;
+      await this.#load();
       onProgress?.({ kind: 'accepting' });
-      await this.#pause();
+      await this.#pause(Math.min(this.#nextPauseMs, closeMs - performance.now()));
     }
     // Without "graceful" they close now, not after --drain-time-s.
     await this.#insist('POST', '/drain_listeners');
@@ -89,20 +97,32 @@ class Drain {
   /** No request is running, and none is likely to come on a connection that is still open. */
   async #untilQuiet(): Promise<void> {
     const { minAcceptMs, onProgress } = this.#options;
+    this.#changedMs = performance.now();
     let quietSinceMs = performance.now();
     let lastTotal: number | undefined;
     for (;;) {
       const { activeRequests, totalRequests, connections } = await this.#load();
-      this.active = activeRequests;
       onProgress?.({ kind: 'closed', active: activeRequests });
       if (activeRequests > 0 || totalRequests !== lastTotal) quietSinceMs = performance.now();
       lastTotal = totalRequests;
       if (activeRequests === 0 && (connections === 0 || performance.now() - quietSinceMs >= minAcceptMs)) return;
-      await this.#pause();
+      await this.#pause(this.#nextPauseMs);
     }
   }
 
+  get #nextPauseMs(): number {
+    return pollPauseMs({ tookMs: this.#answerTookMs, steadyMs: performance.now() - this.#changedMs });
+  }
+
+  /** What Envoy is serving. It goes through all its statistics for that: 0.2 s on its main thread for 1,000 models. */
   async #load(): Promise<Load> {
+    const load = await this.#askLoad();
+    if (load.activeRequests !== this.active && load.activeRequests <= FEW_REQUESTS) this.#changedMs = performance.now();
+    this.active = load.activeRequests;
+    return load;
+  }
+
+  async #askLoad(): Promise<Load> {
     const filter = '^http\\..*\\.downstream_(rq_active|rq_total|cx_active)$';
     const text = await this.#insist('GET', `/stats?filter=${encodeURIComponent(filter)}`);
     const sums = new Map<string, number>();
@@ -123,18 +143,25 @@ class Drain {
   /** Asks again as long as Envoy is there and time is left: one that is busy answers late. */
   async #insist(method: 'GET' | 'POST', path: string): Promise<string> {
     for (;;) {
+      const askedMs = performance.now();
       try {
         return await envoyAdmin(this.#options.socketPath, method, path);
       } catch (error) {
         if (isGone(error)) throw error;
-        await this.#pause();
+      } finally {
+        this.#answerTookMs = performance.now() - askedMs;
       }
+      await this.#pause(method === 'POST' ? RETRY_MS : this.#nextPauseMs);
     }
   }
 
-  /** @throws TimedOut */
-  async #pause(): Promise<void> {
-    if (performance.now() >= this.#deadlineMs) throw new TimedOut();
-    await delay(POLL_MS);
+  /**
+   * Ends at the deadline at the latest.
+   * @throws TimedOut when that has come before
+   */
+  async #pause(pauseMs: number): Promise<void> {
+    const leftMs = this.#deadlineMs - performance.now();
+    if (leftMs <= 0) throw new TimedOut();
+    await delay(Math.min(pauseMs, leftMs));
   }
 }
