@@ -32,6 +32,13 @@ const ALARMS: ReadonlySet<string> = new Set([
   'certificate.failed',
   'certificate.names_lacking',
   'agent.unauthenticated',
+  'agent.refused',
+  'leader.label_failed',
+  'leader.lease_failed',
+  'source.state_failed',
+  'status.failed',
+  'status.interrupted',
+  'status.event_lost',
 ]);
 
 /**
@@ -79,7 +86,7 @@ class ClusterOperator {
     this.#signal = signal;
     this.#failed.promise.catch(() => undefined);
     this.#publisher = new Publisher({
-      onEvent: event => log.info(event),
+      onEvent: event => this.#tell(event),
       onChange: () => this.#duties.agentsChanged(),
     });
     this.#metrics = new OperatorMetrics({
@@ -167,15 +174,14 @@ class ClusterOperator {
   #onSourceEvent(event: SourceEvent): void {
     if (event.event === 'source.listed') this.#metrics.sourceListed(event.collection);
     if (event.event === 'source.interrupted') this.#metrics.sourceInterrupted(event.collection);
-    this.#log.info(event);
+    this.#tell(event);
   }
 
   #onStatusEvent(event: StatusEvent): void {
     if (event.event === 'status.written') this.#metrics.statusWrite('written');
     if (event.event === 'status.failed') this.#metrics.statusWrite('failed');
     if (event.event === 'status.written') this.#log.debug(event);
-    else if (event.event === 'status.listed') this.#log.info(event);
-    else this.#log.warn(event);
+    else this.#tell(event);
   }
 
   /** Takes part in the election; without a lease there is none to lose. */
@@ -186,9 +192,8 @@ class ClusterOperator {
       return { resign: async () => undefined };
     }
     const api = this.#api;
-    const log = this.#log;
     const resigned = new AbortController();
-    const label = pod && new LeaderLabel({ api, pod, signal: this.#signal, onEvent: event => log.info(event) });
+    const label = pod && new LeaderLabel({ api, pod, signal: this.#signal, onEvent: event => this.#tell(event) });
     const election = new Election({
       api,
       lease,
@@ -199,7 +204,7 @@ class ClusterOperator {
         label?.follow(state);
       },
       onDoubt: () => this.#publisher.disconnectAgents('another may lead by now'),
-      onEvent: event => log.info(event),
+      onEvent: event => this.#tell(event),
     });
     return {
       resign: async () => {
@@ -218,15 +223,17 @@ class ClusterOperator {
   async #listen(signal: AbortSignal) {
     const { listen, tlsSecret, tlsName = [], agentAccount } = this.#options;
     if (tlsSecret === undefined || agentAccount === undefined) return this.#publisher.listen(listen, signal);
-    const onEvent = (event: CertificateEvent | RefusalEvent) => {
-      if (ALARMS.has(event.event)) this.#log.warn(event);
-      else this.#log.info(event);
-    };
+    const onEvent = (event: CertificateEvent | RefusalEvent) => this.#tell(event);
     const source = await serveCertificate({ api: this.#api, secret: tlsSecret, dnsNames: tlsName, signal, onEvent });
     const reviewer = new TokenReviewer({ api: this.#api, audience: AUDIENCE, account: agentAccount });
     const guard = agentAuthentication({ reviewer, onEvent });
     this.#streams = guard.counts;
     return this.#publisher.listen(listen, signal, { credentials: grpcServerCredentials(source), guard });
+  }
+
+  #tell(event: { readonly event: string }): void {
+    if (ALARMS.has(event.event)) this.#log.warn(event);
+    else this.#log.info(event);
   }
 }
 

@@ -29,6 +29,7 @@ export class LeaderDuties {
   /** The last listener's end. */
   #closed: Promise<void> = Promise.resolve();
   #planned: PlannedCluster | undefined;
+  #over = false;
 
   constructor(options: LeaderDutiesOptions) {
     this.#options = options;
@@ -44,15 +45,17 @@ export class LeaderDuties {
   }
 
   follow(state: LeaderState): void {
+    if (this.#over) return;
     if (state === 'leading') this.#write();
     else this.#stopWriting();
     if (state === 'leading') this.#serve();
     if (state === 'standby') this.#stopServing();
   }
 
-  /** Does nothing of it any more; done when agents were let go. */
+  /** Does nothing of it any more, whatever is elected; done when agents were let go. */
   async end(): Promise<void> {
     this.follow('standby');
+    this.#over = true;
     await this.#closed;
   }
 

@@ -4,7 +4,7 @@ interface ObjectName {
   readonly name: string;
 }
 
-/** Options of `fairlead operator`; all but the first four are of a cluster only. */
+/** Options of `fairlead operator`; all but the first two and `insecure` are of a cluster only. */
 export interface OperatorOptions {
   /** Where agents find it: "unix:/path" or "host:port". */
   readonly listen: string;
@@ -29,8 +29,9 @@ export interface OperatorOptions {
 
 /** Which options do not go together, and what to do; undefined when all do. */
 export function optionsProblem(directory: string | undefined, options: OperatorOptions): string | undefined {
-  const { listen, insecure, namespace, pod, lease, tlsSecret, tlsName, agentAccount } = options;
+  const { listen, health, insecure, namespace, pod, lease, tlsSecret, tlsName, agentAccount } = options;
   const ofCluster = {
+    health,
     namespace,
     pod,
     lease,

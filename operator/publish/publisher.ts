@@ -173,6 +173,7 @@ export class Publisher {
         this.#event({ event: 'agent.refused', node, resource: name, message });
       }
     } else {
+      if (event.kind === 'disconnected') this.#refusing.delete(node);
       this.#event({ event: `agent.${event.kind}`, node });
     }
     this.#changed();

@@ -138,10 +138,13 @@ class ClusterReader {
     const resolved = this.#models.read(modelDeployments);
     const references = secretReferences({ gateways });
     this.#watches.follow(references);
-    // An operator that begins does not take away what it has only not read yet.
-    if (resolved === undefined || (this.#last === undefined && !this.#watches.settled)) return undefined;
-    const secrets = this.#secrets.read(references, key => this.#watches.look(key));
-    const state: ClusterState = { gateways, pods, secrets, ...resolved };
+    if (resolved === undefined) return undefined;
+    const listening = this.#watches.settled
+      ? { gateways, secrets: this.#secrets.read(references, key => this.#watches.look(key)) }
+      : this.#last?.state;
+    // What was only not read yet takes nothing away: neither from an operator that begins, nor a listener's certificate.
+    if (listening === undefined) return undefined;
+    const state: ClusterState = { gateways: listening.gateways, secrets: listening.secrets, pods, ...resolved };
     if (this.#last === undefined || !sameState(this.#last.state, state) || this.#last.refused !== refused) {
       this.#last = { state, refused };
     }

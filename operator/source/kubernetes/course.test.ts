@@ -34,6 +34,12 @@ const STEPS: readonly [what: string, Course, Outcome, { course: Course; delayMs:
     { course: course('streamed', 0), delayMs: 0, relist: false },
   ],
   [
+    'a good watch after pages: the next list may be streamed again',
+    course('paged', 1),
+    { kind: 'ended', livedMs: 30_000 },
+    { course: course('streamed', 0), delayMs: 0, relist: false },
+  ],
+  [
     'a watch that ended soon, but in order: another at once, and nothing is forgotten',
     course('streamed', 3),
     { kind: 'ended', livedMs: 2_000 },

@@ -55,7 +55,8 @@ export function nextStep(course: Course, outcome: Outcome, random: number): Next
     case 'refused':
       return { course: { ...course, list: 'paged' }, delayMs: 0, relist: true };
     case 'ended':
-      if (outcome.livedMs >= HEALTHY_MS) return { course: { ...course, failures: 0 }, delayMs: 0, relist: false };
+      // Whatever refused to stream a list may be over: one more refusal, at the next list, costs little.
+      if (outcome.livedMs >= HEALTHY_MS) return { course: FIRST_COURSE, delayMs: 0, relist: false };
       if (outcome.livedMs >= ORDERLY_MS) return { course, delayMs: 0, relist: false };
       return delayed({ ...course, failures: course.failures + 1 }, random);
     case 'failed':

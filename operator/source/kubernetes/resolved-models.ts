@@ -10,8 +10,8 @@ import {
 type Models = ClusterState['modelDeployments'];
 
 /**
- * Holds new ModelDeployments back until the host names that they bring are looked up, while everything else goes on:
- * a slow resolver delays the one who declares a host name, not the pods that come and go.
+ * Holds changes of ModelDeployments back until the host names that one of them brings are looked up, for as long as a
+ * lookup may take; pods come and go meanwhile.
  */
 export class ResolvedModels {
   readonly #hosts: HostAddresses;

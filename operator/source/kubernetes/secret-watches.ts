@@ -87,9 +87,10 @@ export class SecretWatches {
       onEvent: event => {
         onEvent(event);
         if (event.event !== 'source.interrupted') return;
-        const first = watch.failure === undefined;
-        watch.failure = { forbidden: event.code === FORBIDDEN };
-        if (first) onChange();
+        const forbidden = event.code === FORBIDDEN;
+        const changed = watch.failure?.forbidden !== forbidden;
+        watch.failure = { forbidden };
+        if (changed) onChange();
       },
     }).finally(() => this.#following.delete(following));
     this.#following.add(following);
