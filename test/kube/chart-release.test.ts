@@ -98,10 +98,28 @@ suite('a release of the chart', () => {
     const objects = await installed();
     assert.ok(!objects.some(name => name.startsWith('daemonset')));
     assert.ok(objects.includes('horizontalpodautoscaler.autoscaling/fairlead-gateway'));
+    assert.equal((await get('deployment', 'fairlead-gateway')).spec.replicas, 2);
     await cluster.kubectl(['scale', 'deployment/fairlead-gateway', '-n', NAMESPACE, '--replicas', '7']);
     await upgrade({ ...values, gateway: { podLabels: { a: 'b' } } });
     assert.equal((await get('deployment', 'fairlead-gateway')).spec.replicas, 7);
   });
+
+  for (const [args, force] of [
+    [['--server-side=true'], ['--force-conflicts']],
+    [['--server-side=false'], []],
+  ] as const) {
+    test(`the autoscaler begins with as many pods as there are, with ${args[0]}`, async () => {
+      await upgrade({ mode: 'deployment', replicas: 5 }, ...args, ...force);
+      assert.equal((await get('deployment', 'fairlead-gateway')).spec.replicas, 5);
+      for (const podLabels of [{}, { c: 'd' }]) {
+        await upgrade({ mode: 'deployment', autoscaling: { enabled: true }, gateway: { podLabels } }, ...args);
+        assert.equal((await get('deployment', 'fairlead-gateway')).spec.replicas, 5);
+      }
+      await cluster.kubectl(['scale', 'deployment/fairlead-gateway', '-n', NAMESPACE, '--replicas', '7']);
+      await helm.run(['rollback', 'fairlead', '--namespace', NAMESPACE, ...force]);
+      assert.equal((await get('deployment', 'fairlead-gateway')).spec.replicas, 5);
+    });
+  }
 
   test('the definitions are upgraded by the command that the notes tell', async () => {
     const notes = await helm.run(['get', 'notes', 'fairlead', '--namespace', NAMESPACE]);

@@ -80,6 +80,33 @@ function placed(component: string): Values {
   };
 }
 
+/** Listeners `l0`, `l1`, … on these ports. */
+function listening(ports: readonly number[], adminPort = 8889): Values {
+  const listeners = ports.map((port, index) => ({ name: `l${index}`, port }));
+  return { inferenceGateway: { spec: { listeners, admin: { port: adminPort } } } };
+}
+
+/** Names that YAML would take for numbers and truth values. */
+const ODD_NAMES: Values = {
+  mode: 'deployment',
+  nameOverride: '123',
+  fullnameOverride: '1e3',
+  image: { repository: '12', tag: '34' },
+  inferenceGateway: {
+    name: 'on',
+    spec: { listeners: [{ name: 'on', port: 8443, tls: { secretRef: { name: '007' } } }] },
+  },
+  operator: { namespaces: ['12'], priorityClassName: '12' },
+  gateway: {
+    priorityClassName: '12',
+    podLabels: { on: 'off' },
+    service: { type: 'LoadBalancer', loadBalancerClass: '12' },
+  },
+  serviceAccount: { operator: { name: '1' }, gateway: { name: 'off' } },
+  rbac: { secretNamespaces: ['12'] },
+  dashboard: { enabled: true },
+};
+
 /** Values that have to be refused, and what Helm says of them. */
 const WRONG: readonly [values: Values, said: RegExp][] = [
   [{ mode: 'statefulset' }, /mode.*'daemonset', 'deployment'/s],
@@ -95,6 +122,17 @@ const WRONG: readonly [values: Values, said: RegExp][] = [
   [{ operator: { namespaces: ['Not_One'] } }, /namespaces/],
   [{ inferenceGateway: { spec: { listeners: [] } } }, /listeners/],
   [{ fullnameOverride: 'x'.repeat(41) }, /fullnameOverride/],
+  [{ operator: { podLabels: { 'fairlead.dev/leader': 'true' } } }, /podLabels.*false schema/],
+  [{ gateway: { podLabels: { 'app.kubernetes.io/component': 'x' } } }, /podLabels.*false schema/],
+  [{ gateway: { service: { labels: { 'app.kubernetes.io/name': 'x' } } } }, /service.labels.*false schema/],
+  [listening([18_002]), /the port of the listener l0 must not be 18002/],
+  [listening([8888], 18_002), /admin.port must not be 18002/],
+  [listening([8888, 8889]), /the port of the listener l1, 8889, is taken by inferenceGateway.spec.admin.port/],
+  [{ ...listening([8443, 443]), gateway: { service: { port: 443 } } }, /l1 in the Service, 443, is taken by .* l0/],
+  [{ gateway: { service: { externalTrafficPolicy: 'Local' } } }, /externalTrafficPolicy needs/],
+  [{ gateway: { service: { type: 'NodePort', loadBalancerClass: 'x' } } }, /loadBalancerClass needs/],
+  [{ gateway: { service: { loadBalancerSourceRanges: ['10.0.0.0/8'] } } }, /loadBalancerSourceRanges needs/],
+  [{ autoscaling: { enabled: true, minReplicas: 11 } }, /minReplicas must not be greater/],
 ];
 
 suite('the chart', () => {
@@ -157,6 +195,18 @@ suite('the chart', () => {
     });
   }
 
+  test('names that look like numbers or truth values are names all the same', async () => {
+    const [namespace, release] = ['2025', '2024'];
+    for (const name of [namespace, '12']) await cluster.kubectl(['create', 'namespace', name]);
+    const objects = await helm.render(namespace, ODD_NAMES, release);
+    for (const { metadata } of objects) assert.equal(metadata.labels?.['app.kubernetes.io/instance'], release);
+    assert.equal(byKind(objects, 'InferenceGateway').metadata.name, 'on');
+    await tryOut(objects);
+    await tryOut(await helm.render(namespace, { fullnameOverride: 'on' }, release));
+    const monitors = (await helm.render(namespace, { podMonitor: { enabled: true } }, release)).slice(-2);
+    for (const { metadata } of monitors) assert.equal(typeof metadata.namespace, 'string');
+  });
+
   for (const [values, said] of WRONG) {
     test(`${JSON.stringify(values)} is refused`, async () => {
       await assert.rejects(helm.chart(['template', 'fairlead'], values), said);
@@ -215,6 +265,53 @@ suite('the chart', () => {
     assert.equal(ask.env[0].value, `https://fairlead.${NAMESPACE}.svc:8443`);
   });
 
+  test('readiness is asked without TLS where that can be: the other port is closed for want of its Secret', async () => {
+    const listeners = [
+      { name: 'https', port: 8443, tls: { secretRef: { name: 'front' } } },
+      { name: 'http', port: 8888 },
+    ];
+    const objects = await helm.render(NAMESPACE, { inferenceGateway: { spec: { listeners } } });
+    const [envoy] = byKind(objects, 'DaemonSet').spec.template.spec.containers;
+    assert.deepEqual(envoy.readinessProbe.httpGet, { path: '/readyz', port: 8888, scheme: 'HTTP' });
+  });
+
+  test('an admin port below 1024 may be bound, too', async () => {
+    const { spec } = byKind(await helm.render(NAMESPACE, listening([8888], 889)), 'DaemonSet').spec.template;
+    assert.deepEqual(spec.securityContext.sysctls, [{ name: 'net.ipv4.ip_unprivileged_port_start', value: '0' }]);
+  });
+
+  test('a pod that is not ready may be evicted', async () => {
+    const budgets = (await helm.render(NAMESPACE, { mode: 'deployment' })).filter(
+      ({ kind }) => kind === 'PodDisruptionBudget',
+    );
+    assert.deepEqual(
+      budgets.map(({ spec }) => spec.unhealthyPodEvictionPolicy),
+      ['AlwaysAllow', 'AlwaysAllow'],
+    );
+  });
+
+  test('annotations of gateway pods stand beside the chart’s, or in its place', async () => {
+    const annotations = async (podAnnotations: Values) =>
+      byKind(await helm.render(NAMESPACE, { gateway: { podAnnotations } }), 'DaemonSet').spec.template.metadata
+        .annotations;
+    const name = 'kubectl.kubernetes.io/default-container';
+    assert.deepEqual(await annotations({ a: 'b' }), { [name]: 'envoy', a: 'b' });
+    assert.deepEqual(await annotations({ [name]: 'extproc' }), { [name]: 'extproc' });
+  });
+
+  test('values-tls.yaml is for an upgrade as well: the pods stay what they are, and the port that there was', async () => {
+    const values = parse(readFileSync(join(EXAMPLES, 'values-tls.yaml'), 'utf8'));
+    const [before, after] = [await helm.render(NAMESPACE), await helm.render(NAMESPACE, values)];
+    assert.deepEqual(after.map(({ kind }) => kind).sort(), before.map(({ kind }) => kind).sort());
+    const ports = (objects: readonly Manifest[]) =>
+      byKind(objects, 'Service', 'fairlead').spec.ports.map(({ name, port, targetPort }: Values) => [
+        name,
+        port,
+        targetPort,
+      ]);
+    assert.deepEqual(ports(after), [['https', 443, 8443], ...ports(before)]);
+  });
+
   test('two containers that share a port of the node are never on it together, others are', async () => {
     const strategy = async (values: Values) =>
       byKind(await helm.render(NAMESPACE, values), 'DaemonSet').spec.updateStrategy.rollingUpdate;
@@ -224,8 +321,8 @@ suite('the chart', () => {
 
   test('a gateway pod outlives its drain, and may do nothing at the API server', async () => {
     const { spec } = byKind(await helm.render(NAMESPACE), 'DaemonSet').spec.template;
-    const [, , , timeout] = spec.containers[0].lifecycle.preStop.exec.command;
-    assert.ok(spec.terminationGracePeriodSeconds > Number(/\d+/.exec(timeout)?.[0]));
+    const [, , script] = spec.containers[0].lifecycle.preStop.exec.command;
+    assert.ok(spec.terminationGracePeriodSeconds > Number(/--timeout=(\d+)s/.exec(script)?.[1]));
     assert.equal(spec.automountServiceAccountToken, false);
     assert.equal(spec.initContainers[0].restartPolicy, 'Always');
   });

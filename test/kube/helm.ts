@@ -40,8 +40,8 @@ export class Helm {
   }
 
   /** The objects that `helm install` would send for these values, hooks too, without the CustomResourceDefinitions. */
-  async render(namespace: string, values: Values = {}): Promise<Manifest[]> {
-    const text = await this.chart(['template', 'fairlead'], values, ['--namespace', namespace]);
+  async render(namespace: string, values: Values = {}, release = 'fairlead'): Promise<Manifest[]> {
+    const text = await this.chart(['template', release], values, ['--namespace', namespace]);
     return parseAllDocuments(text)
       .map(document => document.toJS() as Manifest | null)
       .filter(document => document !== null);

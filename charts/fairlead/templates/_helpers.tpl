@@ -10,16 +10,16 @@
 {{- end }}
 
 {{- define "fairlead.selectorLabels" -}}
-app.kubernetes.io/name: {{ include "fairlead.name" . }}
-app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/name: {{ include "fairlead.name" . | quote }}
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
 {{- end }}
 
 {{- define "fairlead.labels" -}}
 {{ include "fairlead.selectorLabels" . }}
 app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
-app.kubernetes.io/managed-by: {{ .Release.Service }}
+app.kubernetes.io/managed-by: {{ .Release.Service | quote }}
 app.kubernetes.io/part-of: fairlead
-helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | quote }}
 {{- end }}
 
 {{- define "fairlead.operatorAccount" -}}
@@ -38,7 +38,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 
 {{/* What each container of ours has in common. */}}
 {{- define "fairlead.container" -}}
-image: {{ include "fairlead.image" . }}
+image: {{ include "fairlead.image" . | quote }}
 imagePullPolicy: {{ .Values.image.pullPolicy }}
 securityContext:
   allowPrivilegeEscalation: false
@@ -60,7 +60,7 @@ imagePullSecrets:
   {{- toYaml . | nindent 2 }}
 {{- end }}
 {{- with .values.priorityClassName }}
-priorityClassName: {{ . }}
+priorityClassName: {{ . | quote }}
 {{- end }}
 {{- with .values.nodeSelector }}
 nodeSelector:
@@ -99,6 +99,13 @@ affinity:
 {{/* "https" where the listener has TLS. */}}
 {{- define "fairlead.scheme" -}}
 {{- if .tls }}https{{ else }}http{{ end }}
+{{- end }}
+
+{{/* The listener that tells whether a gateway is ready: one with TLS has its port closed for want of its Secret. */}}
+{{- define "fairlead.probedListener" -}}
+{{- $plain := list }}
+{{- range .Values.inferenceGateway.spec.listeners }}{{ if not .tls }}{{ $plain = append $plain . }}{{ end }}{{ end }}
+{{- first (concat $plain .Values.inferenceGateway.spec.listeners) | toJson }}
 {{- end }}
 
 {{/* The port of the first listener in the Service. */}}

@@ -4,8 +4,8 @@
 apiVersion: rbac.authorization.k8s.io/v1
 kind: Role
 metadata:
-  name: {{ .name }}
-  namespace: {{ .namespace }}
+  name: {{ .name | quote }}
+  namespace: {{ .namespace | quote }}
   labels:
     {{- include "fairlead.labels" .root | nindent 4 }}
     app.kubernetes.io/component: operator
@@ -15,14 +15,14 @@ rules:
 apiVersion: rbac.authorization.k8s.io/v1
 kind: RoleBinding
 metadata:
-  name: {{ .name }}
-  namespace: {{ .namespace }}
+  name: {{ .name | quote }}
+  namespace: {{ .namespace | quote }}
   labels:
     {{- include "fairlead.labels" .root | nindent 4 }}
     app.kubernetes.io/component: operator
-roleRef: {apiGroup: rbac.authorization.k8s.io, kind: Role, name: {{ .name }}}
+roleRef: {apiGroup: rbac.authorization.k8s.io, kind: Role, name: {{ .name | quote }}}
 subjects:
-  - {kind: ServiceAccount, name: {{ include "fairlead.operatorAccount" .root }}, namespace: {{ .root.Release.Namespace }}}
+  - {kind: ServiceAccount, name: {{ include "fairlead.operatorAccount" .root | quote }}, namespace: {{ .root.Release.Namespace | quote }}}
 {{- end }}
 
 {{/* Wherever models are. */}}
@@ -56,7 +56,7 @@ subjects:
   verbs: [create]
 - apiGroups: [coordination.k8s.io]
   resources: [leases]
-  resourceNames: [{{ $fullname }}]
+  resourceNames: [{{ $fullname | quote }}]
   verbs: [get, update]
 - apiGroups: [""]
   resources: [pods]
