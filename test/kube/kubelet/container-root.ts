@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync, readlinkSync, statSync } from 'node:fs';
+import { readdirSync, readFileSync, readlinkSync, realpathSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 
 /** A directory or file of this machine, seen in the container elsewhere. */
@@ -20,6 +20,11 @@ export interface ContainerRoot {
 
 /** What the container has of its own. */
 const OWN = ['proc', 'tmp', 'run'];
+
+/** Whether containers see this file of the machine, which they do but for the directories that they have of their own. */
+export function isSeenInside(path: string): boolean {
+  return !OWN.includes(realpathSync(path).split('/')[1] ?? '');
+}
 
 /** Where the files of the pod are while its root is being built; nothing is left of it. */
 const STAGE = '/.pod';

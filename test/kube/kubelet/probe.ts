@@ -9,9 +9,12 @@ export interface ProbeResult {
   readonly message: string;
 }
 
+/** On a busy machine an answer is late that would not be on a node: only who gives none fails. */
+const LEAST_TIMEOUT_MS = 10_000;
+
 /**
  * Probes until `signal` is aborted, and tells of each change of the result.
- * @param periodScale factor on the probe's period and initial delay; a timeout stays what it is
+ * @param periodScale factor on the probe's period and initial delay
  */
 export async function runProbe(
   probe: Probe,
@@ -26,7 +29,8 @@ export async function runProbe(
   let inRow = 0;
   await pause(probe.initialDelaySeconds ?? 0);
   while (!signal.aborted) {
-    const limit = AbortSignal.any([signal, AbortSignal.timeout(probe.timeoutSeconds * 1_000)]);
+    const timeoutMs = Math.max(probe.timeoutSeconds * 1_000, LEAST_TIMEOUT_MS);
+    const limit = AbortSignal.any([signal, AbortSignal.timeout(timeoutMs)]);
     const message = await runHandler(probe, target, limit);
     if (signal.aborted) return;
     const ok = message === undefined;

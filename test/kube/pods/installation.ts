@@ -4,6 +4,7 @@ import { envoyBinary } from '../../../cli/setup/envoy-binary.ts';
 import { until } from '../../e2e/harness/until.ts';
 import { Cluster } from '../cluster.ts';
 import { Helm, type Values } from '../helm.ts';
+import { isSeenInside } from '../kubelet/container-root.ts';
 import type { Images } from '../kubelet/image.ts';
 import { Nodes } from '../kubelet/nodes.ts';
 
@@ -120,9 +121,18 @@ export function isReady({ status, metadata }: ListedPod): boolean {
   return ready && metadata.deletionTimestamp === undefined;
 }
 
-/** What the Dockerfile makes, from the files of this checkout. */
+/**
+ * What the Dockerfile makes, from the files of this checkout.
+ * @throws Error when containers would not see them
+ */
 async function ourImages(): Promise<Images> {
+  const envoy = await envoyBinary(() => undefined);
+  for (const path of [ROOT, envoy]) {
+    if (!isSeenInside(path)) {
+      throw new Error(`Containers have a /tmp, /run and /proc of their own and do not see ${path}: move it elsewhere.`);
+    }
+  }
   const path = [join(ROOT, 'cli', 'bin'), join(ROOT, 'node_modules', '.bin'), process.env.PATH].join(':');
-  const env = { PATH: path, NODE_ENV: 'production', FAIRLEAD_ENVOY: await envoyBinary(() => undefined) };
+  const env = { PATH: path, NODE_ENV: 'production', FAIRLEAD_ENVOY: envoy };
   return { 'localhost/fairlead': { entrypoint: [join(ROOT, 'cli', 'bin', 'fairlead')], env } };
 }

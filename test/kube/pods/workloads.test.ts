@@ -18,28 +18,38 @@ suite('the process kubelet: under the real controllers', () => {
   const deployment = (name: string, replicas: number, answer: string) => {
     const labels = { app: name };
     // Who ends at SIGTERM is asked once more by those that have not heard of it: hence the wait.
-    const lifecycle = { preStop: { sleep: { seconds: 1 } } };
+    const lifecycle = { preStop: { sleep: { seconds: 5 } } };
     const containers = [answering('main', { env: [{ name: 'ANSWER', value: answer }], lifecycle })];
-    const template = { metadata: { labels }, spec: { containers, terminationGracePeriodSeconds: 2 } };
+    const template = { metadata: { labels }, spec: { containers, terminationGracePeriodSeconds: 10 } };
     const strategy = { rollingUpdate: { maxUnavailable: 0, maxSurge: 1 } };
     const spec = { replicas, selector: { matchLabels: labels }, template, strategy };
     return { apiVersion: 'apps/v1', kind: 'Deployment', metadata: { name }, spec };
   };
 
   const rolledOut = (name: string) =>
-    bench.cluster.kubectl(['rollout', 'status', `deployment/${name}`, '--timeout=30s']);
+    bench.cluster.kubectl(['rollout', 'status', `deployment/${name}`, '--timeout=120s']);
 
-  test('a Deployment is scaled and updated, and its Service answers all the while', async () => {
+  test('a Deployment is scaled and updated, and its Service answers all the while', async t => {
     await bench.apply(deployment('web', 1, 'old'), serviceOf('web'));
     await rolledOut('web');
     const url = `http://${await bench.clusterIp('web')}/`;
     const ask = () => fetch(url, { headers: { connection: 'close' } }).then(answer => answer.text());
     await until('an answer', () => ask().catch(() => undefined));
     const answers: string[] = [];
-    let asking = true;
+    const failures: string[] = [];
+    const stopped = new AbortController();
     const client = (async () => {
-      while (asking) answers.push(await ask());
+      while (!stopped.signal.aborted) {
+        await ask().then(
+          answer => answers.push(answer),
+          error => failures.push(`${error.message} ${error.cause?.message}`),
+        );
+      }
     })();
+    t.after(() => {
+      stopped.abort();
+      return client;
+    });
     await bench.cluster.kubectl(['scale', 'deployment/web', '--replicas=3']);
     await rolledOut('web');
     await bench.apply(deployment('web', 3, 'new'));
@@ -47,8 +57,9 @@ suite('the process kubelet: under the real controllers', () => {
     await until('only new answers', () => answers.slice(-20).every(answer => answer === 'new'));
     await bench.cluster.kubectl(['scale', 'deployment/web', '--replicas=1']);
     await until('one pod', async () => (await podNames('web')).length === 1);
-    asking = false;
+    stopped.abort();
     await client;
+    assert.deepEqual(failures, []);
     assert.deepEqual(new Set(answers), new Set(['old', 'new']));
     await bench.cluster.kubectl(['delete', 'deployment,service', 'web']);
     await until('its pods gone', async () => (await podNames('web')).length === 0);
@@ -104,7 +115,7 @@ suite('the process kubelet: under the real controllers', () => {
     const containers = [saying('main', script, { volumeMounts: [{ name: 'data', mountPath: '/data' }] })];
     const template = { spec: { restartPolicy: 'OnFailure', containers, volumes: [{ name: 'data', emptyDir: {} }] } };
     await bench.apply({ apiVersion: 'batch/v1', kind: 'Job', metadata: { name: 'work' }, spec: { template } });
-    await bench.cluster.kubectl(['wait', '--for=condition=Complete', 'job/work', '--timeout=20s']);
+    await bench.cluster.kubectl(['wait', '--for=condition=Complete', 'job/work', '--timeout=120s']);
   });
 
   test('what happens while the API server is away is told when it is back', async () => {
@@ -147,10 +158,10 @@ suite('the process kubelet: under the real controllers', () => {
     for (const document of [deployment('small', 2, 'here'), serviceOf('small'), check]) {
       writeFileSync(join(chart, 'templates', `${document.kind}.yaml`), JSON.stringify(document));
     }
-    await bench.helm.run(['install', 'small', chart, '--wait', '--timeout=30s']);
-    await bench.helm.run(['test', 'small', '--timeout=30s']);
+    await bench.helm.run(['install', 'small', chart, '--wait', '--timeout=120s']);
+    await bench.helm.run(['test', 'small', '--timeout=120s']);
     assert.equal(bench.log('small-test', 'main'), 'here\n');
-    await bench.helm.run(['uninstall', 'small', '--wait', '--timeout=30s']);
+    await bench.helm.run(['uninstall', 'small', '--wait', '--timeout=120s']);
     await until('its pods gone', async () => (await podNames('small')).length === 0);
   });
 });
