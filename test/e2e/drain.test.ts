@@ -77,8 +77,8 @@ suite('a gateway is drained', () => {
     const streams = [streamed(gateway), heldStream(h2)];
     await until('two streams', () => held.held === 2);
 
-    const drain = gateway.startDrain('--min-accept', '2s', '--timeout', '60s');
-    await drain.untilPrinted('Not ready any more; connections are accepted for another 2 s.');
+    const drain = gateway.startDrain('--min-accept', '6s', '--timeout', '60s');
+    await drain.untilPrinted('Not ready any more; connections are accepted for another 6 s.');
     const unready = await fetch(`${gateway.url}/readyz`);
     assert.equal(unready.status, 503);
     assert.match(await unready.text(), /"code":"gateway_unavailable"/);
@@ -92,7 +92,7 @@ suite('a gateway is drained', () => {
     await goAway;
 
     await drain.untilPrinted('Closed to new connections; 2 requests running.');
-    assert.equal(await isOpen(gateway.port), false);
+    await until('the closed port', async () => !(await isOpen(gateway.port)));
     open.write(asked('/v1/chat/completions', chat('m', false)));
     const kept = await open.answer();
     assert.equal(kept?.status, 200, 'a connection from before is still served');
@@ -173,6 +173,7 @@ suite('a gateway is drained', () => {
       for (const failure of load.failures) assert.match(failure, /ECONNREFUSED|ECONNRESET/);
       answered += load.answers.length;
       assert.equal(requestsAtPod() - requestsBefore, answered);
+      await until('the records', async () => (await recorded()) - before >= answered);
       assert.equal((await recorded()) - before, answered);
     }
   });

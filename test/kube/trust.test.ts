@@ -19,6 +19,7 @@ import { grpcServerCredentials } from '../../operator/trust/server-credentials.t
 import { TokenReviewer } from '../../operator/trust/token-reviewer.ts';
 import { NodeReportSchema } from '../../proto/gen/fairlead/v1/report_pb.js';
 import { GatewaySchema } from '../../proto/gen/fairlead/v1/table_pb.js';
+import { freePorts } from '../e2e/harness/free-ports.ts';
 import { until } from '../e2e/harness/until.ts';
 import { kubeConfigOf } from './api-objects.ts';
 import { Cluster } from './cluster.ts';
@@ -297,7 +298,8 @@ suite('trust between agents and the operator, on a real API server', { timeout: 
   test('certificate, authority and token change under a stream that stays, and for connections after', {
     timeout,
   }, async t => {
-    const { port, source, told, publisher, stop } = await operator(t);
+    const [port = 0] = await freePorts(1);
+    const { source, told, publisher, stop } = await operator(t, `127.0.0.1:${port}`);
     await bring();
     const { served, disconnections, connected } = await agent(t, port);
     await served();

@@ -198,7 +198,7 @@ export class Gateway {
   }
 
   async untilEnded(): Promise<void> {
-    await until('the end of fairlead up', () => this.#ended, 40_000);
+    await until('the end of fairlead up', () => this.#ended, 60_000);
   }
 
   async close(): Promise<void> {

@@ -1,6 +1,8 @@
 import { setTimeout as delay } from 'node:timers/promises';
 
 const POLL_MS = 10;
+/** Ten times what anything takes on an idle machine: two busy cores start an Envoy or an API server late. */
+const TIMEOUT_MS = 45_000;
 
 /**
  * Resolves with what `read` gives as soon as that is neither undefined nor false.
@@ -9,7 +11,7 @@ const POLL_MS = 10;
 export async function until<Value>(
   what: string,
   read: () => Value | undefined | false | Promise<Value | undefined | false>,
-  timeoutMs = 20_000,
+  timeoutMs = TIMEOUT_MS,
 ): Promise<Value> {
   const deadlineMs = performance.now() + timeoutMs;
   for (;;) {
