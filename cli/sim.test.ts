@@ -1,29 +1,18 @@
 import assert from 'node:assert/strict';
-import { once } from 'node:events';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { createServer } from 'node:net';
 import { hostname, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
+import { freePorts } from '../test/e2e/harness/free-ports.ts';
 import { until } from '../test/e2e/harness/until.ts';
 import { runSim, runSimPod } from './sim.ts';
 
-/** A port that was free a moment ago. */
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.9.10');
-  await once(server, 'listening');
-  const { port } = server.address() as { port: number };
-  server.close();
-  await once(server, 'close');
-  return port;
-}
-
 describe('fairlead sim', () => {
   let directory: string;
-  let port: number;
+  let port = 0;
   before(async () => {
     directory = await mkdtemp(join(tmpdir(), 'sim-'));
-    port = await freePort();
+    [port = 0] = await freePorts(1);
     await writeFile(join(directory, 'pods.yaml'), JSON.stringify(pod('one', '127.0.9.10')));
     await writeFile(join(directory, 'empty.yaml'), 'kind: Service\n');
   });

@@ -124,7 +124,8 @@ test('the API server away: what is served stays, and what fails is told once', a
   await until('certificate.served');
   api.away = true;
   await until('certificate.failed');
-  await new Promise(resolve => setTimeout(resolve, 50));
+  const send = t.mock.method(api, 'send');
+  while (send.mock.callCount() < 3) await new Promise(setImmediate);
   assert.equal(source.current.certificate, certificate);
   assert.deepEqual(
     events.filter(({ event }) => event === 'certificate.failed'),
