@@ -85,7 +85,7 @@ class Drain {
     while (performance.now() < closeMs) {
       await this.#load();
       onProgress?.({ kind: 'accepting' });
-      await this.#pause(Math.min(this.#nextPauseMs, closeMs - performance.now()));
+      await this.#pause(Math.min(this.#nextPauseMs, Math.max(closeMs - performance.now(), 0)));
     }
     // Without "graceful" they close now, not after --drain-time-s.
     await this.#insist('POST', '/drain_listeners');
