@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { after, before, suite, test } from 'node:test';
 import OpenAI from 'openai';
-import { EXAMPLE_MODEL, Installation, isReady } from './installation.ts';
+import { until } from '../../e2e/harness/until.ts';
+import { EXAMPLE_MODEL, Installation, isReady, type ListedPod } from './installation.ts';
 
 suite('the chart, installed into a cluster', () => {
   let installation: Installation;
@@ -36,6 +37,12 @@ suite('the chart, installed into a cluster', () => {
       (await client.models.list()).data.map(({ id }) => id),
       [EXAMPLE_MODEL],
     );
+  });
+
+  test('a gateway that is told to stop says in its log how it drains', async () => {
+    const [{ metadata }] = (await installation.pods('app.kubernetes.io/component=gateway')) as [ListedPod];
+    await installation.kubectl(['delete', 'pod', metadata.name, '--wait=false']);
+    await until('the end of the drain', () => /^Drained: /m.test(installation.log(metadata.name, 'envoy')));
   });
 
   test('helm test asks it too', async () => {
