@@ -14,6 +14,7 @@ export interface Manifest {
   readonly kind: string;
   readonly metadata: {
     readonly name: string;
+    readonly namespace?: string;
     readonly labels?: Readonly<Record<string, string>>;
     annotations?: Readonly<Record<string, string>>;
     readonly generation?: number;
