@@ -3,9 +3,9 @@ import type { Model } from '../proto/gen/fairlead/v1/table_pb.js';
 import { type ClientEvent, DeltaServer } from '../xds/delta-server.ts';
 import { createGrpcServer, listenGrpc } from '../xds/grpc-listen.ts';
 import type { RefusedResource } from '../xds/refused-resources.ts';
-import type { Resource } from '../xds/resource.ts';
+import type { Resource, WithheldResource } from '../xds/resource.ts';
 import { sequenced } from '../xds/sequenced-order.ts';
-import { deriveEnvoy } from './envoy/derive.ts';
+import { deriveEnvoy, type EnvoyResources } from './envoy/derive.ts';
 import {
   CLUSTER_TYPE,
   ENDPOINT_TYPE,
@@ -77,8 +77,9 @@ export class EnvoyServer {
    * @param retired models of the past whose timeouts requests may still ask for
    */
   async apply(table: RouteTable, retired: readonly Model[], signal: AbortSignal): Promise<void> {
-    const resources = encodeAll(table, retired, this.#settings);
-    this.#sequence = this.#server.replace(table.version, resources);
+    const derived = deriveEnvoy(table, this.#settings, retired);
+    const resources = encodeAll(derived);
+    this.#sequence = this.#server.replace(table.version, resources, withheldOf(derived));
     // Without a listener Envoy asks for no routes, so that it would never have answered everything.
     if (!this.connected || !resources.some(({ typeUrl }) => typeUrl === LISTENER_TYPE)) return;
     const timeout = AbortSignal.any([signal, AbortSignal.timeout(ACKNOWLEDGE_TIMEOUT_MS)]);
@@ -86,12 +87,22 @@ export class EnvoyServer {
   }
 }
 
-function encodeAll(table: RouteTable, retired: readonly Model[], settings: EnvoySettings): Resource[] {
-  const derived = deriveEnvoy(table, settings, retired);
+function encodeAll(derived: EnvoyResources): Resource[] {
   return TYPES.flatMap(typeUrl =>
     [...derived[typeUrl]].map(([name, json]) => {
       const { version, bytes } = encodeResource(typeUrl, name, json);
       return { typeUrl, name, version, body: bytes };
     }),
   );
+}
+
+/**
+ * An Envoy that outlived an agent may hold a listener and its certificate, of which this agent has not heard yet (they
+ * are not on disk): it goes on with them. A listener that reads otherwise than now, without TLS perhaps, does not stay.
+ */
+function withheldOf({ closed }: EnvoyResources): WithheldResource[] {
+  return closed.flatMap(({ name, json, secret }) => [
+    { typeUrl: LISTENER_TYPE, name, version: encodeResource(LISTENER_TYPE, name, json).version },
+    { typeUrl: SECRET_TYPE, name: secret, version: undefined },
+  ]);
 }

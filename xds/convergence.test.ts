@@ -4,6 +4,7 @@ import fc from 'fast-check';
 import { atomic } from './atomic-order.ts';
 import { removalHoldMs } from './limits.ts';
 import type { PushOrder } from './push-order.ts';
+import type { Resource, ResourceKey, WithheldResource } from './resource.ts';
 import { sequenced } from './sequenced-order.ts';
 import { resource, SimulatedClient } from './simulated-client.ts';
 
@@ -15,15 +16,25 @@ const ORDERS: readonly (readonly [string, PushOrder])[] = [
   ['atomic', atomic({ types: [A, B, C], completedBy: V })],
 ];
 
+/** A new version; or gone; or withheld, whichever version the client has or the one. */
+type State = '1' | '2' | '3' | 'gone' | 'withheld' | 'withheld 1';
+
+interface Change {
+  readonly type: number;
+  readonly name: string;
+  readonly state: State;
+}
+
 type Step =
-  | { readonly kind: 'update'; readonly changes: readonly { type: number; name: string; version: string | null }[] }
+  | { readonly kind: 'update'; readonly changes: readonly Change[] }
   | { readonly kind: 'answer' | 'refuse'; readonly type: number }
   | { readonly kind: 'name' | 'leave'; readonly name: string }
   | { readonly kind: 'reconnect' | 'wait' };
 
 const typeIndex = fc.nat({ max: 2 });
 const name = fc.constantFrom('a', 'b', 'c', 'd');
-const change = fc.record({ type: typeIndex, name, version: fc.constantFrom('1', '2', '3', null) });
+const state = fc.constantFrom<State>('1', '2', '3', 'gone', 'withheld', 'withheld 1');
+const change = fc.record({ type: typeIndex, name, state });
 
 const step: fc.Arbitrary<Step> = fc.oneof(
   {
@@ -61,31 +72,42 @@ class Scenario {
     if (step.kind === 'leave' && this.#named.delete(step.name)) this.client.unsubscribe(B, [step.name]);
   }
 
-  /** After a last reconnection, so that nothing is refused for good, the client holds what it wants of what there is. */
+  /**
+   * After a last reconnection, so that nothing is refused for good, the client holds what it wants of what there is,
+   * and what it had of that which is withheld.
+   */
   finish(): void {
     this.#update([]);
+    const { store } = this.client;
+    const had = new Map([...this.client.held].map(([type, versions]) => [type, new Map(versions)]));
     this.#reconnect();
     this.client.ackAll();
     mock.timers.tick(removalHoldMs);
     this.client.ackAll();
     for (const type of TYPES) {
-      const there = [...this.client.store.resources(type)].map(([key, { version }]) => [key, version] as const);
+      const stored = [...store.resources(type)].map(([key, { version }]) => [key, version] as const);
+      const kept = [...(had.get(type) ?? [])].filter(([key, version]) => store.withholds(type, key, version));
+      const there = [...stored, ...kept];
       const wanted = there.filter(([key]) => type !== B || this.#named.has(key));
       assert.deepEqual(new Map(this.client.held.get(type)), new Map(wanted), type);
     }
-    assert.equal(this.client.stream.settledSequence, this.client.store.sequence);
+    assert.equal(this.client.stream.settledSequence, store.sequence);
   }
 
-  #update(changes: readonly { type: number; name: string; version: string | null }[]): void {
+  #update(changes: readonly Change[]): void {
     const last = new Map(changes.map(each => [`${each.type} ${each.name}`, each]));
-    const upserts = [...last.values()].flatMap(each =>
-      each.version === null ? [] : [resource(TYPES[each.type] as string, each.name, each.version)],
-    );
-    const removals = [...last.values()].flatMap(each =>
-      each.version === null ? [{ typeUrl: TYPES[each.type] as string, name: each.name }] : [],
-    );
+    const upserts: Resource[] = [];
+    const removals: ResourceKey[] = [];
+    const withheld: WithheldResource[] = [];
+    for (const { type, name, state } of last.values()) {
+      const typeUrl = TYPES[type] as string;
+      if (state === 'gone') removals.push({ typeUrl, name });
+      else if (state === 'withheld') withheld.push({ typeUrl, name, version: undefined });
+      else if (state === 'withheld 1') withheld.push({ typeUrl, name, version: '1' });
+      else upserts.push(resource(typeUrl, name, state));
+    }
     this.#updates += 1;
-    this.client.update([...upserts, resource(V, 'default', String(this.#updates))], removals);
+    this.client.update([...upserts, resource(V, 'default', String(this.#updates))], removals, withheld);
   }
 
   #refuse(type: string): void {

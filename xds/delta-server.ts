@@ -4,7 +4,7 @@ import { DeltaStream } from './delta-stream.ts';
 import { maxStreams } from './limits.ts';
 import type { PushOrder } from './push-order.ts';
 import type { RefusedResource } from './refused-resources.ts';
-import type { Resource, ResourceChange } from './resource.ts';
+import type { Resource, ResourceChange, WithheldResource } from './resource.ts';
 import { ResourceStore } from './resource-store.ts';
 import { deltaServerMethod } from './wire.ts';
 
@@ -91,15 +91,15 @@ export class DeltaServer {
   }
 
   /** As `update`, given everything that there is to be of the declared types. */
-  replace(systemVersion: string, resources: readonly Resource[]): number {
+  replace(systemVersion: string, resources: readonly Resource[], withheld: readonly WithheldResource[] = []): number {
     const names = new Map<string, Set<string>>(this.#order.types.map(typeUrl => [typeUrl, new Set<string>()]));
-    for (const { typeUrl, name } of resources) names.get(typeUrl)?.add(name);
+    for (const { typeUrl, name } of [...resources, ...withheld]) names.get(typeUrl)?.add(name);
     const removals = this.#order.types.flatMap(typeUrl =>
-      [...this.#store.resources(typeUrl).keys()]
+      [...this.#store.resources(typeUrl).keys(), ...this.#store.withheld(typeUrl).keys()]
         .filter(name => !names.get(typeUrl)?.has(name))
         .map(name => ({ typeUrl, name })),
     );
-    return this.update({ systemVersion, upserts: resources, removals });
+    return this.update({ systemVersion, upserts: resources, removals, withheld });
   }
 
   /**

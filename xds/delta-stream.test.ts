@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { afterEach, beforeEach, mock, test } from 'node:test';
-import { responseTargetBytes } from './limits.ts';
+import { removalHoldMs, responseTargetBytes } from './limits.ts';
 import { sequenced } from './sequenced-order.ts';
 import { resource, SimulatedClient } from './simulated-client.ts';
 
@@ -169,4 +169,42 @@ test('a client has settled nothing before it knows its types, then what it answe
   assert.equal(client.stream.settledSequence, 2);
   client.ack(C);
   assert.equal(client.stream.settledSequence, 3);
+});
+
+const anyOf = (typeUrl: string, name: string) => ({ typeUrl, name, version: undefined });
+
+test('what is withheld stays with a client that resumes with it, until it comes or goes', () => {
+  const client = settledClient([C, 'a', '1'], [C, 'b', '1'], [C, 'c', '1'], [E, 'x', '1']);
+  const other = new SimulatedClient(order);
+  other.held.set(C, client.held.get(C) ?? new Map());
+  other.update([], [], [anyOf(C, 'a'), anyOf(C, 'b'), anyOf(C, 'c')]);
+  for (const type of [C, E, R]) other.subscribe(type, [], true);
+  other.ackAll();
+  mock.timers.tick(removalHoldMs);
+  assert.deepEqual(other.told(), ['Cluster', 'Endpoints', 'Routes']);
+  assert.equal(other.stream.settledSequence, 1);
+  other.update([resource(C, 'a', '1'), resource(C, 'b', '2')], [{ typeUrl: C, name: 'c' }]);
+  other.ackAll();
+  assert.deepEqual(other.told().slice(3), ['Cluster +b', 'Cluster -c']);
+});
+
+test('what is withheld is not told to a client that has none, asked or not, until it comes', () => {
+  const client = new SimulatedClient(order);
+  client.update([], [], [anyOf(C, 'a'), anyOf(E, 'x')]);
+  client.subscribe(C);
+  client.subscribe(E, ['x']);
+  client.ackAll();
+  assert.deepEqual(client.told(), ['Cluster']);
+  client.update([resource(C, 'a', '1'), resource(E, 'x', '1')]);
+  client.ackAll();
+  assert.deepEqual(client.told(), ['Cluster', 'Cluster +a', 'Endpoints +x']);
+});
+
+test('of a resource withheld in one version, another one is removed', () => {
+  const client = settledClient([C, 'a', '1'], [C, 'b', '1']);
+  const withheld = ['a', 'b'].map(name => ({ typeUrl: C, name, version: name === 'a' ? '1' : '2' }));
+  client.update([], [], withheld);
+  client.ackAll();
+  assert.deepEqual(client.told(), ['Cluster -b']);
+  assert.equal(client.stream.settledSequence, client.store.sequence);
 });

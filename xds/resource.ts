@@ -14,10 +14,20 @@ export interface ResourceKey {
   readonly name: string;
 }
 
+/**
+ * A resource that there is to be, of which the server lacks something yet: a client that has it keeps it, and no client
+ * is told of it.
+ */
+export interface WithheldResource extends ResourceKey {
+  /** Who has another version is told that the resource is gone; undefined: whichever a client has may stay. */
+  readonly version: string | undefined;
+}
+
 /** One update of a server's state, visible to clients as a whole. */
 export interface ResourceChange {
   /** The caller's name for the state after this change; travels as system_version_info. */
   readonly systemVersion: string;
   readonly upserts: readonly Resource[];
   readonly removals: readonly ResourceKey[];
+  readonly withheld?: readonly WithheldResource[];
 }

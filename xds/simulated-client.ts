@@ -8,7 +8,7 @@ import { StatusSchema } from '../proto/gen/google/rpc/status_pb.js';
 import { DeltaStream } from './delta-stream.ts';
 import type { PushOrder } from './push-order.ts';
 import type { RefusedResource } from './refused-resources.ts';
-import type { Resource, ResourceChange } from './resource.ts';
+import type { Resource, ResourceChange, WithheldResource } from './resource.ts';
 import { ResourceStore } from './resource-store.ts';
 
 /** A resource whose body is its version. */
@@ -67,8 +67,12 @@ export class SimulatedClient {
     this.stream = this.#open();
   }
 
-  update(upserts: readonly Resource[], removals: ResourceChange['removals'] = []): void {
-    const changes = this.store.apply({ systemVersion: 'test', upserts, removals });
+  update(
+    upserts: readonly Resource[],
+    removals: ResourceChange['removals'] = [],
+    withheld: readonly WithheldResource[] = [],
+  ): void {
+    const changes = this.store.apply({ systemVersion: 'test', upserts, removals, withheld });
     if (changes.size > 0) this.stream.changed(changes, this.store.sequence);
   }
 
@@ -136,6 +140,10 @@ export class SimulatedClient {
     if (this.waiting.some(other => other.typeUrl === typeUrl)) throw new Error(`two responses of ${typeUrl} in flight`);
     const names = [...response.resources.map(({ name }) => name), ...response.removedResources];
     if (new Set(names).size < names.length) throw new Error(`a response repeats a name: ${names}`);
+    for (const name of response.removedResources) {
+      const withheld = this.store.withheld(typeUrl).get(name);
+      if (withheld && withheld.version === undefined) throw new Error(`a response removes ${name}, which is withheld`);
+    }
     this.waiting.push(response);
     this.received.push(response);
   }

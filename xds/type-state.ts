@@ -198,6 +198,7 @@ export class TypeState {
     const known = this.#known.get(name);
     const forced = this.#forced.has(name);
     if (stored !== undefined) return forced || stored.version !== known ? 'upsert' : 'nothing';
+    if (this.#store.withholds(this.typeUrl, name, known)) return 'nothing';
     if (known !== undefined) return 'removal';
     return forced ? 'missing' : 'nothing';
   }

@@ -143,6 +143,8 @@ test('a listener without its certificate is left out, and the others are the sam
   const [closed, open] = [deriveEnvoy(without, SETTINGS), deriveEnvoy({ ...without, secrets }, SETTINGS)];
   assert.deepEqual([...closed[LISTENER_TYPE].keys()], ['http']);
   assert.equal(closed[SECRET_TYPE].size, 0);
+  assert.deepEqual(closed.closed, [{ name: 'https', json: open[LISTENER_TYPE].get('https'), secret: 'ml/tls' }]);
+  assert.deepEqual(open.closed, []);
   assert.deepEqual(changed(closed, open), [`${LISTENER_TYPE} https`, `${SECRET_TYPE} ml/tls`]);
 });
 

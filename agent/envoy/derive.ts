@@ -22,6 +22,15 @@ export interface EnvoyResources {
   readonly [CLUSTER_TYPE]: ReadonlyMap<string, ClusterJson>;
   readonly [ENDPOINT_TYPE]: ReadonlyMap<string, ClusterLoadAssignmentJson>;
   readonly [SECRET_TYPE]: ReadonlyMap<string, SecretJson>;
+  /** Listeners that are not served, for want of their secret. */
+  readonly closed: readonly ClosedListener[];
+}
+
+/** A listener as it will be once its secret is there. */
+interface ClosedListener {
+  readonly name: string;
+  readonly json: ListenerJson;
+  readonly secret: string;
 }
 
 /**
@@ -42,12 +51,15 @@ export function deriveEnvoy(
     clusters.set(name, clusterOf(name, model));
     assignments.set(name, assignmentOf(name, model, table.endpoints));
   }
+  const listeners = listenersOf(table.gateway, settings);
+  const closed = closedListeners(table, listeners);
   return {
-    [LISTENER_TYPE]: openListeners(table, settings),
+    [LISTENER_TYPE]: without(closed, listeners),
     [ROUTE_TYPE]: new Map([[ROUTE_CONFIGURATION, routesOf(table.gateway, [...table.models.values(), ...retired])]]),
     [CLUSTER_TYPE]: clusters,
     [ENDPOINT_TYPE]: assignments,
     [SECRET_TYPE]: certificatesOf(table),
+    closed,
   };
 }
 
@@ -85,15 +97,26 @@ function assignmentOf(
   return json;
 }
 
-/**
- * A listener whose certificate is not there is left out: an Envoy that starts would open no port at all before it came.
- */
-function openListeners({ gateway, secrets }: RouteTable, settings: EnvoySettings): ReadonlyMap<string, ListenerJson> {
-  const all = listenersOf(gateway, settings);
-  const closed = gateway.listeners.filter(({ tls }) => tls !== undefined && !secrets.has(tls.secret));
-  if (closed.length === 0) return all;
+/** Left out, since an Envoy that starts would open no port at all before their secrets came. */
+function closedListeners(
+  { gateway, secrets }: RouteTable,
+  listeners: ReadonlyMap<string, ListenerJson>,
+): readonly ClosedListener[] {
+  return gateway.listeners.flatMap(({ name, tls }) => {
+    const json = listeners.get(name);
+    return tls === undefined || json === undefined || secrets.has(tls.secret)
+      ? []
+      : [{ name, json, secret: tls.secret }];
+  });
+}
+
+function without(
+  closed: readonly ClosedListener[],
+  listeners: ReadonlyMap<string, ListenerJson>,
+): ReadonlyMap<string, ListenerJson> {
+  if (closed.length === 0) return listeners;
   const names = new Set(closed.map(({ name }) => name));
-  return new Map([...all].filter(([name]) => !names.has(name)));
+  return new Map([...listeners].filter(([name]) => !names.has(name)));
 }
 
 const certificates = new WeakMap<Secret, SecretJson>();

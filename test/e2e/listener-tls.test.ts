@@ -245,11 +245,11 @@ suite('TLS on a node that starts without its control plane', () => {
     return child;
   };
   const startOperator = () => start('operator', resources, '--listen', controlPlane);
-  const startNode = () => {
+  const startExtproc = () => {
     const log = ['--access-log', join(base, 'access.log')];
-    start('extproc', '--control-plane', controlPlane, '--run-dir', runDir, ...log);
-    start('envoy', '--run-dir', runDir, '--concurrency', '1');
+    return start('extproc', '--control-plane', controlPlane, '--run-dir', runDir, ...log);
   };
+  const startEnvoy = () => start('envoy', '--run-dir', runDir, '--concurrency', '1');
   const stopAll = async () => {
     await Promise.all(children.map(child => child.end('SIGKILL')));
     children = [];
@@ -288,7 +288,8 @@ suite('TLS on a node that starts without its control plane', () => {
 
   test('the key is never on disk, nor in what the node says', async () => {
     startOperator();
-    startNode();
+    startExtproc();
+    startEnvoy();
     await until('TLS', () => serialOf(ports[1] ?? 0));
     await until('the table on disk', () => readdirSync(runDir).includes('table.bin'));
     const said = children.map(({ output }) => output);
@@ -306,11 +307,46 @@ suite('TLS on a node that starts without its control plane', () => {
 
   test('the plain port answers at once, that with TLS when the control plane is back', async () => {
     await stopAll();
-    startNode();
+    startExtproc();
+    startEnvoy();
     await until('the plain port', answersPlainly);
     assert.equal(await isOpen(ports[1] ?? 0), false);
     startOperator();
     await until('TLS', () => serialOf(ports[1] ?? 0));
     assert.equal((await chat(ports[1] ?? 0)).status, 200);
+  });
+
+  test('extproc that restarts without the control plane closes no port of an Envoy that has its certificate', async () => {
+    await stopAll();
+    const operator = startOperator();
+    const extproc = startExtproc();
+    const envoy = startEnvoy();
+    const tlsPort = ports[1] ?? 0;
+    await until('TLS', () => serialOf(tlsPort));
+    await extproc.untilPrinted('table.applied');
+    const before = await serialOf(tlsPort);
+    const client = new Http2Client(`https://localhost:${tlsPort}`);
+    assert.equal(await client.chat('m').done, 200);
+    await operator.end('SIGKILL');
+    await extproc.end('SIGKILL');
+    await startExtproc().untilPrinted('table.applied');
+    await until('an answer', async () => (await client.chat('m').done) === 200);
+    assert.equal(await serialOf(tlsPort), before);
+
+    write('models.yaml', model('m', [pods[0]?.endpoint ?? '']), tlsSecret('gateway-tls', authority.issue()));
+    startOperator();
+    await until('the new certificate', async () => ![before, undefined].includes(await serialOf(tlsPort)));
+    assert.equal(await client.chat('m').done, 200);
+    assert.ok(client.alive, 'the connection was not closed');
+    client.close();
+    const listeners = await envoyStats(envoy.pid, '^listener_manager\\.listener_(added|modified|removed)$');
+    assert.deepEqual(
+      [...listeners],
+      [
+        ['listener_manager.listener_added', 2],
+        ['listener_manager.listener_modified', 0],
+        ['listener_manager.listener_removed', 0],
+      ],
+    );
   });
 });
