@@ -41,8 +41,9 @@ const HEADERS_READ = [
 ] as const;
 
 /**
- * The way of a request, in order: stripped, answered where it is a browser's preflight, told where it asks whether a draining gateway is ready, shown to extproc,
- * let through only with its mark, stripped of what was meant for extproc, sent.
+ * The way of a request, in order: stripped, answered where it is a browser's preflight, told where it asks whether a
+ * draining gateway is ready, shown to extproc, let through only with its mark, stripped of what was meant for extproc,
+ * sent.
  *
  * @param modelHeaders request headers that may name the model
  */
