@@ -43,7 +43,7 @@ suite("the chart's permissions", () => {
   });
   /** With the operator's own token, and nothing else. */
   const asOperator = (args: readonly string[], stdin?: object) =>
-    cluster.kubectl(['--token', token, '--request-timeout=5s', ...args], stdin && JSON.stringify(stdin));
+    cluster.kubectl(['--token', token, '--request-timeout=60s', ...args], stdin && JSON.stringify(stdin));
   const applyStatus = (body: object) =>
     asOperator(
       ['apply', '--server-side', '--subresource=status', '--validate=false', '--field-manager=fairlead', '-f', '-'],

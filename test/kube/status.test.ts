@@ -87,7 +87,7 @@ suite('statuses on a real API server', { timeout: 6 * timeout }, () => {
       conditions.map(condition => `${condition.type} ${condition.status} ${condition.observedGeneration}`),
       ['Accepted True 1', 'BackendsResolved True 1', 'Programmed True 1', 'Ready True 1'],
     );
-    await cluster.kubectl(['wait', 'md/llama', '-n', 'ml', '--for=condition=Ready', '--timeout=10s']);
+    await cluster.kubectl(['wait', 'md/llama', '-n', 'ml', '--for=condition=Ready', '--timeout=60s']);
     await until('an Event', async () => (await eventsOf('llama')).includes('Normal Ready'));
     assert.match(await cluster.kubectl(['get', 'events', '-n', 'ml']), /Ready +modeldeployment\/llama +4\/5 endpoints/);
   });
