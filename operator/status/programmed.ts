@@ -4,7 +4,7 @@ import type { Fleet, FleetAgent } from './fleet.ts';
 import type { Refusal } from './refusals.ts';
 
 /** An agent that makes no progress for this long holds nothing up any more, milliseconds. */
-const SILENT_MS = 10_000;
+export const SILENT_MS = 10_000;
 
 /** An agent that makes no progress for this long is late, milliseconds: usually they take some tens. */
 const LATE_MS = 1_000;

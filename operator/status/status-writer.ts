@@ -9,7 +9,7 @@ import { GATEWAY_COLLECTION, MODEL_COLLECTION } from '../source/kubernetes/decla
 import { EventRecorder } from './event-recorder.ts';
 import { type Fleet, nextFleet, type TableProgress } from './fleet.ts';
 import { PacedWrites, type WriteOutcome } from './paced-writes.ts';
-import { type Programmed, programmed, resumed } from './programmed.ts';
+import { type Programmed, programmed, resumed, SILENT_MS } from './programmed.ts';
 import { type Refusal, type Refusals, refusalsOf } from './refusals.ts';
 import { SeededStatuses, type StatusEvent } from './seeded-statuses.ts';
 import { conditionOf, isAccepted, plannedStatus, refusedStatus, statusDocument } from './status-document.ts';
@@ -55,7 +55,8 @@ interface Tracked {
 
 /**
  * Keeps the status of every resource true in the API, and tells of transitions by Events. For the leader only: it begins
- * at once, and knows what the API says before it writes anything.
+ * at once, and knows what the API says before it writes anything. It does not look again: what somebody else writes into a
+ * status stays there until we have something new to say.
  */
 export class StatusWriter {
   readonly #options: StatusWriterOptions;
@@ -71,6 +72,8 @@ export class StatusWriter {
   #timer: NodeJS.Timeout | undefined;
   #timerAtMs = Number.POSITIVE_INFINITY;
   #lastFailure = '';
+  /** Of resources that nobody refuses, by the number of the version that changed them last; of one look. */
+  readonly #verdicts = new Map<number, Programmed>();
 
   constructor(options: StatusWriterOptions) {
     const { api, signal, onEvent } = options;
@@ -112,13 +115,15 @@ export class StatusWriter {
     const { progress } = this.#options;
     this.#fleet = nextFleet(this.#fleet, progress, nowMs);
     this.#refusals = refusalsOf(progress.agents());
+    this.#verdicts.clear();
     if (this.#latest === undefined || !this.#seeded.ready) return;
     if (this.#tracks !== this.#latest) this.#track(this.#latest);
     let settled = true;
     for (const tracked of this.#tracked.values()) settled = this.#consider(tracked, nowMs) && settled;
-    if (!settled || this.#fleet.agents.some(({ silentSinceMs }) => silentSinceMs !== undefined)) {
-      this.#lookIn(LOOK_AGAIN_MS);
-    }
+    const silent = this.#fleet.agents.some(
+      ({ silentSinceMs = Number.NEGATIVE_INFINITY }) => nowMs - silentSinceMs < SILENT_MS,
+    );
+    if (!settled || silent) this.#lookIn(LOOK_AGAIN_MS);
   }
 
   #track(planned: PlannedCluster): void {
@@ -170,9 +175,13 @@ export class StatusWriter {
     const { progress } = this.#options;
     const { ofModels, ofGateway, ofTable } = this.#refusals ?? NOTHING_REFUSED;
     const fleet = this.#fleet ?? nextFleet(undefined, progress, nowMs);
-    return kind === 'ModelDeployment'
-      ? programmed(progress.changedIn(key), fleet, { ofResource: ofModels.get(key) ?? NO_REFUSALS, ofTable }, nowMs)
-      : programmed(progress.gatewayChangedIn, fleet, { ofResource: ofGateway, ofTable }, nowMs);
+    const isModel = kind === 'ModelDeployment';
+    const changedIn = isModel ? progress.changedIn(key) : progress.gatewayChangedIn;
+    const ofResource = isModel ? (ofModels.get(key) ?? NO_REFUSALS) : ofGateway;
+    if (ofResource.length > 0) return programmed(changedIn, fleet, { ofResource, ofTable }, nowMs);
+    const verdict = this.#verdicts.get(changedIn) ?? programmed(changedIn, fleet, { ofResource, ofTable }, nowMs);
+    this.#verdicts.set(changedIn, verdict);
+    return verdict;
   }
 
   async #write(uid: string): Promise<WriteOutcome> {
@@ -265,7 +274,10 @@ function factsOf({ source }: StatusObject): unknown {
   return source.planned ?? source.refused;
 }
 
-/** Whether a failure is the API server's, or about what we may do, rather than about the one object. */
+/**
+ * Whether a failure is the API server's rather than about the one object: an admission webhook denies with 403, and one
+ * that is broken with 500.
+ */
 function concernsAll(code: number): boolean {
-  return code === 0 || code === 401 || code === 403 || code === 408 || code === 429 || code >= 500;
+  return [0, 401, 408, 429, 502, 503, 504].includes(code);
 }

@@ -92,6 +92,21 @@ suite('statuses on a real API server', { timeout: 6 * timeout }, () => {
     assert.match(await cluster.kubectl(['get', 'events', '-n', 'ml']), /Ready +modeldeployment\/llama +4\/5 endpoints/);
   });
 
+  test('an object whose status an admission webhook denies costs no other one its own', { timeout }, async t => {
+    const { api, events } = await leading(t, 'node-a');
+    const denied = { failure: { code: 403, message: 'admission webhook "w" denied the request' } };
+    api.intercept = ({ path }) => (path.endsWith('/denied/status') ? denied : undefined);
+    await objects.apply(modelDocument('ml', 'denied'), modelDocument('ml', 'other'));
+    await until('it is told', () => events.find(({ event }) => event === 'status.failed'));
+    await untilCondition('other', 'Accepted', 'True');
+    assert.deepEqual(
+      events.filter(({ event }) => event === 'status.interrupted'),
+      [],
+    );
+    api.intercept = () => undefined;
+    await untilCondition('denied', 'Accepted', 'True');
+  });
+
   test('what keeps a model from being served is said, and when it ends', { timeout }, async t => {
     const { agents } = await leading(t, 'node-a', 'node-b');
     const [agent = assert.fail()] = agents;
