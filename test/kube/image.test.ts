@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawnSync } from 'node:child_process';
 import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join, matchesGlob, relative } from 'node:path';
@@ -94,11 +94,47 @@ suite('the image', () => {
     execFileSync(process.execPath, ['--input-type=module', '--eval', load], { env, cwd: image });
   });
 
+  /** Starts the agent's thread without options, of which it complains once everything is loaded. */
+  const startThread = `new Worker('./agent/thread.ts', { execArgv: [] }).on('error', error => console.log(error.message))`;
+  const thread = ['--input-type=module', '--eval', `import { Worker } from 'node:worker_threads'; ${startThread}`];
+
   test('so does the agent, in its thread', () => {
-    const load = `new Worker(${JSON.stringify(join(image, 'agent', 'thread.ts'))}).on('error', error => console.log(error.message))`;
-    const script = `import { Worker } from 'node:worker_threads'; ${load}`;
-    const said = execFileSync(process.execPath, ['--input-type=module', '--eval', script], { encoding: 'utf8', env });
-    assert.doesNotMatch(said, /Cannot find/);
+    const said = execFileSync(process.execPath, thread, { cwd: image, encoding: 'utf8', env });
+    assert.match(said, /logLevel/);
+  });
+
+  test('what its processes load is compiled already', () => {
+    const compiling = { ...env, NODE_COMPILE_CACHE: join(image, 'compile-cache') };
+    execFileSync(process.execPath, ['cli/setup/compile-cache.ts'], { cwd: image, env: compiling });
+    execFileSync(join(image, 'fairlead'), ['--version'], { env: compiling });
+    const telling = { ...compiling, NODE_DEBUG_NATIVE: 'COMPILE_CACHE', KUBECONFIG: '/nonexistent' };
+    const transpilations = (program: string, args: readonly string[]) => {
+      const { stderr } = spawnSync(program, args, { cwd: image, encoding: 'utf8', env: telling });
+      const lines = stderr.matchAll(
+        /(no|retrieving) transpile cache for StrippedTypeScript file:\/\/(\S+?\.ts)(?=\.{3}|$)/gm,
+      );
+      return [...lines].map(([, found, file = '']) => ({
+        found: found === 'retrieving',
+        module: relative(image, file),
+      }));
+    };
+    const operator = ['operator', '--listen', `unix:${join(image, 'operator.sock')}`];
+    const extproc = ['--input-type=module', '--eval', "import './cli/node/extproc.ts';"];
+    for (const [module, program, args] of [
+      ['cli/node/cluster-operator.ts', join(image, 'fairlead'), operator],
+      ['extproc/data-plane.ts', process.execPath, extproc],
+      ['agent/thread.ts', process.execPath, thread],
+    ] as const) {
+      const modules = transpilations(program, args);
+      assert.deepEqual(
+        modules.filter(({ found }) => !found),
+        [],
+      );
+      assert.ok(
+        modules.some(each => each.module === module),
+        module,
+      );
+    }
   });
 
   test('Node and Envoy are of the versions that everything is tested with', () => {
