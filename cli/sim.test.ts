@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, rename, rm, writeFile } from 'node:fs/promises';
 import { hostname, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
@@ -62,8 +62,13 @@ describe('fairlead sim', () => {
     const complaints: string[] = [];
     const live = await mkdtemp(join(tmpdir(), 'sim-'));
     const file = join(live, 'pods.yaml');
-    const write = (...pods: readonly object[]) =>
-      writeFile(file, pods.map(each => JSON.stringify(each)).join('\n---\n'));
+    // At once, since half a file would be followed too.
+    const replace = async (text: string) => {
+      const next = join(directory, 'next');
+      await writeFile(next, text);
+      await rename(next, file);
+    };
+    const write = (...pods: readonly object[]) => replace(pods.map(each => JSON.stringify(each)).join('\n---\n'));
     await write();
     const ended = runSim(live, { ...silent, signal: stop.signal, complain: line => complaints.push(line) });
     try {
@@ -78,8 +83,8 @@ describe('fairlead sim', () => {
       }).then(response => response.text());
       await write(pod('one', one), pod('two', two, 'acme/other'), pod('three', three));
       await until('the third', async () => (await served(three)) === 'acme/m');
-      assert.equal(await served(two), 'acme/other');
-      await writeFile(file, 'kind: [');
+      await until('the second changed', async () => (await served(two)) === 'acme/other');
+      await replace('kind: [');
       await until('a complaint', () => complaints.length === 1);
       assert.match(complaints[0] ?? '', /pods\.yaml/);
       assert.equal(await served(three), 'acme/m', 'a file that breaks ends nothing');
