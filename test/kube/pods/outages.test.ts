@@ -113,8 +113,12 @@ suite('outages of an installation', () => {
       await installation.kubectl(['scale', OPERATOR, '--replicas=2']);
       await controlPlane.untilLeader();
       await controlPlane.untilAgents('connected');
-      await until('an answer of the pod that came meanwhile', () => load?.answers.some(({ pod }) => pod === arrived));
-      await until('3 of 3 in the status', async () => (await endpoints('llama-3-8b')) === '3/3');
+      await until(
+        'an answer of the pod that came meanwhile',
+        () => load?.answers.some(({ pod }) => pod === arrived),
+        60_000,
+      );
+      await until('3 of 3 in the status', async () => (await endpoints('llama-3-8b')) === '3/3', 60_000);
     });
   });
 
@@ -144,7 +148,7 @@ suite('outages of an installation', () => {
     const sinceMs = Date.now();
     installation.nodes.crash(installation.namespace, name, 'extproc');
     await until('a refusal', () => here.failures.length > 0);
-    await until('the table of the disk', () => fromDisk(name, sinceMs).length > 0);
+    await until('the table of the disk', () => fromDisk(name, sinceMs).length > 0, 60_000);
     await controlPlane.untilServed(gatewayUrl(one), 'llama');
     const tookMs = Date.now() - sinceMs;
     const text = await stream.text();

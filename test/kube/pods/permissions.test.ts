@@ -211,7 +211,11 @@ suite('permissions and trust of an installation that follows two namespaces', ()
         assert.match(String(refusal.reason), reason);
         t.diagnostic(`${name}: ${refusal.reason}`);
         const log = () => installation.nodes.logs(namespace, name, 'extproc');
-        await until(`${name} to tell of it`, () => name === 'plain' || reason.test(log().replaceAll('\\"', '"')));
+        await until(
+          `${name} to tell of it`,
+          () => name === 'plain' || reason.test(log().replaceAll('\\"', '"')),
+          60_000,
+        );
         assert.doesNotMatch(log(), /table\.received/);
         assert.equal((await fetch(`http://${address}:18002/readyz`)).status, 503);
         await kubectl('delete', 'pod', name, `--namespace=${namespace}`, '--grace-period=1', '--wait=false');
