@@ -1,4 +1,3 @@
-import { until } from '../../e2e/harness/until.ts';
 import { type Installation, isReady } from './installation.ts';
 
 const MODEL = 'held';
@@ -81,6 +80,6 @@ export class HeldModel {
   /** Ends all streams as they should end. */
   async finish(): Promise<void> {
     const [pod] = await this.#installation.untilPods('its pod', `app=${MODEL}`, pods => pods.some(isReady));
-    await until('its streams told', () => fetch(`http://${pod?.status.podIP}:8001/`).then(({ ok }) => ok));
+    await (await fetch(`http://${pod?.status.podIP}:8001/`)).text();
   }
 }
