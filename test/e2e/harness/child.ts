@@ -1,5 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { join } from 'node:path';
+import { withParentDeathSignal } from '../../../cli/process/parent-death.ts';
 import { until } from './until.ts';
 
 const FAIRLEAD = join(import.meta.dirname, '..', '..', '..', 'cli', 'bin', 'fairlead');
@@ -11,7 +12,9 @@ export class Child {
 
   /** @param args of the command line, from the command on */
   constructor(...args: readonly string[]) {
-    this.#process = spawn(FAIRLEAD, args, {
+    // A test that is killed must not leave its processes behind.
+    const [command, ...rest] = withParentDeathSignal([FAIRLEAD, ...args]);
+    this.#process = spawn(command, rest, {
       stdio: ['ignore', 'pipe', 'pipe'],
       env: { ...process.env, NO_COLOR: '1' },
     });
