@@ -120,7 +120,7 @@ class Agent {
 
   #credentials(): (() => ChannelCredentials) | undefined {
     const { controlPlaneFiles } = this.#options;
-    return controlPlaneFiles && (() => fileCredentials(controlPlaneFiles));
+    return controlPlaneFiles && fileCredentials(controlPlaneFiles);
   }
 
   /** Waits for a newer table, or until something has lingered long enough; false when the agent is to end. */

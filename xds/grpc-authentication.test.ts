@@ -2,15 +2,18 @@ import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
 import { credentials, Metadata, type ServerDuplexStream, status } from '@grpc/grpc-js';
 import type { DeltaDiscoveryRequest } from '../proto/gen/envoy/service/discovery/v3/discovery_pb.js';
+import { until } from '../test/e2e/harness/until.ts';
 import { DeltaClient } from './delta-client.ts';
 import type { Authenticate } from './grpc-authentication.ts';
 import { createGrpcServer, listenGrpc } from './grpc-listen.ts';
+import { declinedCheckMs, openCheckMs } from './limits.ts';
 import { deltaServerMethod } from './wire.ts';
 
 /** A server whose handler tells of every call and message that reach it. */
 async function serve(t: TestContext, authenticate: Authenticate) {
   const handled: unknown[] = [];
   const reached = Promise.withResolvers<void>();
+  const cancelled = Promise.withResolvers<void>();
   const server = createGrpcServer({ authenticate });
   server.addService(
     { delta: deltaServerMethod },
@@ -19,6 +22,7 @@ async function serve(t: TestContext, authenticate: Authenticate) {
         handled.push('call');
         call.sendMetadata(new Metadata());
         call.on('error', () => {});
+        call.on('cancelled', () => cancelled.resolve());
         call.on('data', ({ node }) => {
           handled.push(node?.id);
           reached.resolve();
@@ -32,7 +36,7 @@ async function serve(t: TestContext, authenticate: Authenticate) {
     stopped.abort();
     return closed;
   });
-  return { address, handled, reached: reached.promise };
+  return { address, handled, reached: reached.promise, cancelled: cancelled.promise };
 }
 
 /** The first reason for which a client has no connection. */
@@ -107,4 +111,53 @@ test('credentials are asked for every attempt; what they lack is told once, unti
   });
   await heard.promise;
   assert.deepEqual(told, ['ca.crt is not there yet', 'ca.crt holds no certificate', 'connected']);
+});
+
+test('a stream ends when what it showed has expired, its handler is told, and its client comes again', async t => {
+  let times = 0;
+  const { address, cancelled } = await serve(t, async () => {
+    times += 1;
+    return { endsAtMs: times === 1 ? Date.now() + 50 : undefined, objection: () => undefined };
+  });
+  assert.match(await refusedClient(t, address), /has expired/);
+  await cancelled;
+  await until('another stream', () => times > 1);
+});
+
+test('who is declined waits until its credentials are others; an open stream begins anew with others', async t => {
+  t.mock.timers.enable({ apis: ['setInterval'] });
+  // Declined clients wait as long as they ever do, and a second is a second of the mocked clock only.
+  t.mock.method(Math, 'random', () => 1);
+  let good = false;
+  let shown = 0;
+  const { address } = await serve(t, async () => {
+    shown += 1;
+    return good ? { objection: () => undefined } : { code: status.RESOURCE_EXHAUSTED, details: 'cannot tell' };
+  });
+  let current = credentials.createInsecure();
+  const told: string[] = [];
+  const stopped = new AbortController();
+  t.after(() => stopped.abort());
+  new DeltaClient({
+    address,
+    nodeId: 'node',
+    types: ['t/A'],
+    signal: stopped.signal,
+    credentials: () => current,
+    apply: () => undefined,
+    onConnection: (connected, reason) => told.push(connected ? 'connected' : reason),
+  });
+  await until('being declined thrice', () => shown === 3);
+  good = true;
+  current = credentials.createInsecure();
+  await until('the stream', () => {
+    t.mock.timers.tick(declinedCheckMs);
+    return told.length === 2;
+  });
+  t.mock.timers.tick(openCheckMs);
+  assert.equal(shown, 4, 'the same credentials');
+  current = credentials.createInsecure();
+  t.mock.timers.tick(openCheckMs);
+  await until('another stream', () => told.length === 4);
+  assert.deepEqual(told, ['cannot tell', 'connected', 'the credentials changed', 'connected']);
 });

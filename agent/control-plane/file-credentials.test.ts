@@ -6,11 +6,12 @@ import { test } from 'node:test';
 import { issueAuthority } from '../../operator/trust/issue.ts';
 import { fileCredentials } from './file-credentials.ts';
 
-test('files that are not there yet, or hold nothing of use, are told of by name', async t => {
+test('files that lack or hold nothing of use are named; others only when a file holds something else', async t => {
   const directory = await mkdtemp(join(tmpdir(), 'fairlead-trust-'));
   t.after(() => rm(directory, { recursive: true }));
   const files = { ca: join(directory, 'ca.crt'), token: join(directory, 'token') };
-  const complaint = (message: string) => assert.throws(() => fileCredentials(files), { message });
+  const current = fileCredentials(files);
+  const complaint = (message: string) => assert.throws(current, { message });
   complaint(`${files.ca} is not there yet`);
   await writeFile(files.ca, '');
   complaint(`${files.ca} holds no certificate`);
@@ -22,5 +23,12 @@ test('files that are not there yet, or hold nothing of use, are told of by name'
   await writeFile(files.token, '\n');
   complaint(`${files.token} is empty`);
   await writeFile(files.token, 'word\n');
-  assert.ok(fileCredentials(files)._isSecure());
+  const first = current();
+  assert.ok(first._isSecure());
+  assert.equal(current(), first, 'nothing changed');
+  await writeFile(files.token, 'another\n');
+  const second = current();
+  assert.notEqual(second, first);
+  await writeFile(files.ca, (await issueAuthority(Date.now())).certificate);
+  assert.notEqual(current(), second);
 });

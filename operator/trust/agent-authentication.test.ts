@@ -45,7 +45,7 @@ test('no token, a bad one, and one that nobody can judge', async () => {
     ],
   );
   const later = authentication({ kind: 'unknown', reason: 'away' });
-  assert.equal(codeOf(await later.authenticate(bearer('t'), '10.0.0.1:1')), status.UNAVAILABLE);
+  assert.equal(codeOf(await later.authenticate(bearer('t'), '10.0.0.1:1')), status.RESOURCE_EXHAUSTED);
   assert.deepEqual(later.counts, { admitted: 0, refused: 0, deferred: 1 });
 });
 
@@ -74,4 +74,24 @@ test('a token that is bound to no pod may speak for any', async () => {
   const admission = await authenticate(bearer('t'), '10.0.0.1:1');
   assert.equal('objection' in admission && admission.objection({ nodeId: 'x' }), undefined);
   assert.equal(counts.admitted, 1);
+});
+
+test('a stream ends five minutes after its token', async () => {
+  const { authenticate } = authentication({ kind: 'accepted', pod: undefined });
+  const exp = 1_900_000_000;
+  const payload = Buffer.from(JSON.stringify({ aud: ['a'], sub: 's', exp })).toString('base64url');
+  const admission = await authenticate(bearer(`e30.${payload}.c2ln`), '10.0.0.1:1');
+  assert.equal('objection' in admission && admission.endsAtMs, (exp + 300) * 1_000);
+});
+
+test('a peer is told of by its whole address, whichever kind', async () => {
+  const { authenticate, onFailedHandshake, events } = authentication({ kind: 'refused', reason: 'no' });
+  onFailedHandshake('fd00::17', 'ECONNRESET');
+  onFailedHandshake('10.0.0.2', 'ECONNRESET');
+  await authenticate(bearer('t'), 'fd00::18:40000');
+  await authenticate(bearer('t'), '10.0.0.3:40000');
+  assert.deepEqual(
+    events.map(({ peer }) => peer),
+    ['fd00::17', '10.0.0.2', 'fd00::18', '10.0.0.3'],
+  );
 });

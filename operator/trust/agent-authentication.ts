@@ -1,5 +1,6 @@
 import { type Metadata, status } from '@grpc/grpc-js';
 import { fieldsOf } from '../api/api-failure.ts';
+import { readClaims } from './token-claims.ts';
 import type { TokenReviewer } from './token-reviewer.ts';
 
 /** A stream that was not served, as a log event. */
@@ -29,30 +30,31 @@ interface AgentAuthenticationOptions {
 const eventIntervalMs = 30_000;
 /** Peers whose events are counted; the one that was told of first gives way. */
 const maxPeers = 1_000;
+/** Kubelets renew a token when a fifth of its life is left, and an agent opens its streams anew within a minute. */
+const outlivesTokenMs = 300_000;
 const BEARER = /^Bearer +(\S+)$/i;
 
 /**
  * Serves agents that show a token of their ServiceAccount, and lets each speak for the pod that its token is bound to
- * only: an agent's node id is the name of its pod. A token that ends does not end a stream.
+ * only: an agent's node id is the name of its pod. A stream ends some minutes after its token: an agent that is still the
+ * account's has come again with a newer one by then.
  */
 export function agentAuthentication({ reviewer, onEvent }: AgentAuthenticationOptions) {
   const counts: StreamCounts = { admitted: 0, refused: 0, deferred: 0 };
   const peers = new Map<string, { toldAtMs: number; untold: number }>();
 
   const tell = (peer: string, reason: string): void => {
-    // Every connection comes from another port.
-    const host = peer.replace(/:\d+$/, '');
-    const told = peers.get(host);
+    const told = peers.get(peer);
     const nowMs = performance.now();
     if (told && nowMs < told.toldAtMs + eventIntervalMs) {
       told.untold += 1;
       return;
     }
-    peers.delete(host);
-    peers.set(host, { toldAtMs: nowMs, untold: 0 });
+    peers.delete(peer);
+    peers.set(peer, { toldAtMs: nowMs, untold: 0 });
     const [oldest] = peers.keys();
     if (peers.size > maxPeers && oldest !== undefined) peers.delete(oldest);
-    onEvent?.({ event: 'agent.unauthenticated', peer: host, reason, untold: told?.untold ?? 0 });
+    onEvent?.({ event: 'agent.unauthenticated', peer, reason, untold: told?.untold ?? 0 });
   };
 
   const refuse = (peer: string, reason: string) => {
@@ -61,7 +63,9 @@ export function agentAuthentication({ reviewer, onEvent }: AgentAuthenticationOp
     return { code: status.UNAUTHENTICATED, details: reason };
   };
 
-  const authenticate = async (metadata: Metadata, peer: string) => {
+  const authenticate = async (metadata: Metadata, address: string) => {
+    // Every connection comes from another port.
+    const peer = address.replace(/:\d+$/, '');
     const token = BEARER.exec(String(metadata.get('authorization')[0] ?? ''))?.[1];
     if (token === undefined) return refuse(peer, 'no token: start the agent with --control-plane-token');
     const verdict = await reviewer.review(token);
@@ -69,11 +73,14 @@ export function agentAuthentication({ reviewer, onEvent }: AgentAuthenticationOp
     if (verdict.kind === 'unknown') {
       counts.deferred += 1;
       tell(peer, verdict.reason);
-      return { code: status.UNAVAILABLE, details: verdict.reason };
+      // Not UNAVAILABLE: an agent takes that for a broken connection, and comes again at once.
+      return { code: status.RESOURCE_EXHAUSTED, details: verdict.reason };
     }
     counts.admitted += 1;
     const { pod } = verdict;
+    const expiresAtMs = readClaims(token)?.expiresAtMs;
     return {
+      endsAtMs: expiresAtMs === undefined ? undefined : expiresAtMs + outlivesTokenMs,
       objection: (message: unknown) => {
         const nodeId = nodeIdOf(message);
         if (pod === undefined || nodeId === undefined || nodeId === pod) return undefined;
