@@ -95,9 +95,18 @@ suite('what becomes of a certificate', () => {
     assert.equal(decide({ ours: false, authorities: '', authorityKey: '' }), 'keep');
     const lacking = decideCertificate(material({ ours: false }), ['cp.example'], NOW_MS, 0);
     assert.deepEqual(lacking, { kind: 'keep', lacking: ['cp.example'] });
-    assert.match(decide({ ours: false }, 91), /^everything: tls.crt holds from/);
+    assert.match(decide({ ours: false }, 91), /^unusable: tls.crt holds from/);
     const nothing = { authorities: '', authorityKey: '', certificate: '', key: '' };
     assert.equal(decide({ ...nothing, ours: false }), 'everything: the Secret is empty');
+  });
+
+  test('what TLS will not serve', () => {
+    const weak = { authorities: '', authorityKey: '', certificate: WEAK_CERTIFICATE, key: WEAK_KEY };
+    assert.match(decide({ ...weak, ours: false }), /^unusable: tls.crt cannot be served: .*key too small/);
+    const block = '-----BEGIN CERTIFICATE-----\nabc\n-----END CERTIFICATE-----\n';
+    const certificate = server.certificate + block;
+    assert.match(decide({ certificate, ours: false }), /^unusable: tls.crt cannot be served/);
+    assert.match(decide({ certificate }), /^certificate: tls.crt cannot be served/);
   });
 
   test('authorities are told of until they end', () => {
@@ -108,3 +117,34 @@ suite('what becomes of a certificate', () => {
     assert.equal(joinAuthorities(other.certificate, authority.certificate, later), other.certificate);
   });
 });
+
+/** RSA of 1,024 bits, for a hundred years, for this test only. */
+const WEAK_CERTIFICATE = `-----BEGIN CERTIFICATE-----
+MIICBDCCAW2gAwIBAgIUHCyQZHI3jROHSiRpfqC42HGRc1cwDQYJKoZIhvcNAQEL
+BQAwDDEKMAgGA1UEAwwBeDAgFw0yNjExMjExNDI2MjFaGA8yMTI2MTAyODE0MjYy
+MVowDDEKMAgGA1UEAwwBeDCBnzANBgkqhkiG9w0BAQEFAAOBjQAwgYkCgYEAsERP
+mLBwlbrJrdB6Cl2ZgjBOW5DGu1LLJmqulf7yizZTyazwXd0xUoy6QZHYSoWZFZ0g
+1ZGw+p9X0c/y4CtuoaQtgpbqUynduzSOyW/yUjXudVOkkAL+IzjTKcYajzmQ9g5J
+E9iIVnPpA7CTQ6Ete84pGcmZcYKIzlkkHJ+q6kcCAwEAAaNhMF8wHQYDVR0OBBYE
+FEeq2MFBG+S2aYSFwc5rCs2mPg7dMB8GA1UdIwQYMBaAFEeq2MFBG+S2aYSFwc5r
+Cs2mPg7dMA8GA1UdEwEB/wQFMAMBAf8wDAYDVR0RBAUwA4IBeDANBgkqhkiG9w0B
+AQsFAAOBgQBvSM7JOui7I8WddJ2tCq9hG+A7KEzt/56/kVH51Uy1ZBBZxehN444f
+J4bifV2YsYmDzd/3zoBLRpzEn9rEkqgQyVKWFAhHoxJtuJ8Pgfrzh68gF0iT41LP
+In5ksQk4miYQJ90mQm2iBEOazXKVMlTkkMIPo5ggohBMJxxm8bKB7w==
+-----END CERTIFICATE-----`;
+const WEAK_KEY = `-----BEGIN PRIVATE KEY-----
+MIICdwIBADANBgkqhkiG9w0BAQEFAASCAmEwggJdAgEAAoGBALBET5iwcJW6ya3Q
+egpdmYIwTluQxrtSyyZqrpX+8os2U8ms8F3dMVKMukGR2EqFmRWdINWRsPqfV9HP
+8uArbqGkLYKW6lMp3bs0jslv8lI17nVTpJAC/iM40ynGGo85kPYOSRPYiFZz6QOw
+k0OhLXvOKRnJmXGCiM5ZJByfqupHAgMBAAECgYA8Z7yLS/PZLADPYwFfqgHgXqOL
+t4qTSWU7DhY0awE9eemu1GgvEo1Dh9yQeeWQbEYw5P8KkXn/+TlEOqo17kxj4NbC
+VVI8G6iDgaYz/0n7TbfHP+eOAO+J/6iYK6Ci/FGaj8TBsTjGI/GHdnIJuUHa5sJh
+JyDoQKXJm4vJ9+CooQJBANnENPAVZXuUCUPdBQ9g/P5+bjOGV/1tR5x8T/NRPmgJ
+4tgdmALIc73igaxFJta2MNhXNnse/sEnxe4UhradudECQQDPNtn0m+WINap71BHB
+oGgJ+rEJLMxys2VtpOA6EiJQGg+JemzBQtP2687PIvePUt9lgtQeLpYqEwHE4H4I
+wVCXAkEApnPROwo/zdvz0QmqCn1KJIUjWwL/Utkq+bQTsJqTJxcXa7YDMW1i+uud
+zr301/3fDB5tqGKiu6XZJwhNiFy7YQJAdMShMAGF6CrtxlfsJaPB3RXDG7t9/ojv
+eEj3/mFnqqH07XDqxkFldvjNEtbOkJqPvwFpjRSNlGofjhU/kKl3QwJBAJjrJZNF
+GddKgM6503eofIu/ZW8L0jgFdhPtYYdUql0V9IlVOlJYJ4GyMACEQMUBk1ZAhsnq
+xwAeznspgs98GdM=
+-----END PRIVATE KEY-----`;

@@ -1,4 +1,6 @@
 import { createPrivateKey, createPublicKey, type KeyObject, X509Certificate } from 'node:crypto';
+import { createSecureContext } from 'node:tls';
+import { secureContextOptions } from './server-credentials.ts';
 
 /** Certificates are renewed when this part of their life is over, as cert-manager does. */
 const RENEWED_AFTER = 2 / 3;
@@ -16,7 +18,7 @@ export interface CertificateMaterial {
   /** The server's certificate, and those between it and an authority. */
   readonly certificate: string;
   readonly key: string;
-  /** We wrote it. */
+  /** We wrote `certificate`. */
   readonly ours: boolean;
 }
 
@@ -26,10 +28,12 @@ export interface CertificateMaterial {
  * - `certificate`: a new server certificate, by the authority that there is
  * - `authority`: a new authority, known to agents before it signs; the server certificate stays
  * - `everything`: nothing that is there can be built upon
+ * - `unusable`: somebody else's cannot be served, and is theirs to mend
  */
 export type CertificateDecision =
   | { readonly kind: 'keep'; readonly lacking: readonly string[] }
-  | { readonly kind: 'certificate' | 'authority' | 'everything'; readonly reason: string };
+  | { readonly kind: 'certificate' | 'authority' | 'everything'; readonly reason: string }
+  | { readonly kind: 'unusable'; readonly reason: string };
 
 /**
  * Decides what to do with the content of the Secret.
@@ -83,8 +87,8 @@ function decideForeign(
 ): CertificateDecision {
   const { authorities, authorityKey, certificate, key } = material;
   if (flaw === undefined) return { kind: 'keep', lacking: lackingNames(certificate, dnsNames) };
-  const empty = `${authorities}${authorityKey}${certificate}${key}`.trim() === '';
-  return { kind: 'everything', reason: empty ? 'the Secret is empty' : flaw };
+  const isEmpty = `${authorities}${authorityKey}${certificate}${key}`.trim() === '';
+  return isEmpty ? { kind: 'everything', reason: 'the Secret is empty' } : { kind: 'unusable', reason: flaw };
 }
 
 function wantedReason(flaw: string | undefined, lacking: readonly string[], due: boolean): string | undefined {
@@ -100,6 +104,8 @@ function serverFlaw({ certificate, key, authorities, ours }: CertificateMaterial
   const privateKey = readKey(key);
   if (privateKey === undefined) return 'tls.key holds no private key';
   if (!server.checkPrivateKey(privateKey)) return 'tls.key is not the key of tls.crt';
+  const refusal = contextFlaw(certificate, key);
+  if (refusal !== undefined) return `tls.crt cannot be served: ${refusal}`;
   if (!isCurrent(server, nowMs)) return `tls.crt holds from ${server.validFrom} to ${server.validTo} only`;
   // Somebody else's may be by an authority that agents have from elsewhere.
   if (!ours && authorities.trim() === '') return undefined;
@@ -107,6 +113,16 @@ function serverFlaw({ certificate, key, authorities, ours }: CertificateMaterial
   const last = between.at(-1) ?? server;
   const trusted = signers.some(signer => last.checkIssued(signer) && last.verify(signer.publicKey));
   return trusted ? undefined : 'tls.crt is by none of the authorities in ca.crt';
+}
+
+/** What TLS itself says, such as of a key that is too short or of a second block that cannot be read. */
+function contextFlaw(certificate: string, key: string): string | undefined {
+  try {
+    createSecureContext(secureContextOptions({ certificate, key }));
+    return undefined;
+  } catch (error) {
+    return error instanceof Error ? error.message : String(error);
+  }
 }
 
 /** Why the first authority cannot sign. */

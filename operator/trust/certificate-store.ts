@@ -1,6 +1,6 @@
 import type { ApiConnection } from '../api/api-connection.ts';
 import { type ApiFailure, fieldsOf } from '../api/api-failure.ts';
-import type { CertificateMaterial } from './certificate-decision.ts';
+import { type CertificateMaterial, readCertificates } from './certificate-decision.ts';
 
 /** Where the certificate is kept; a ConfigMap of the same name tells the authorities to agents. */
 export interface ObjectName {
@@ -20,9 +20,13 @@ export interface StoredCertificate {
 
 type Fields = Readonly<Record<string, unknown>>;
 
-/** Marks a Secret that we wrote, and may write again. */
+/**
+ * Fingerprint (SHA-256) of the certificate that we wrote: for as long as it is the one in tls.crt, the Secret is ours to
+ * write again. Whoever puts another one there leaves the annotation behind.
+ */
 const OURS_ANNOTATION = 'fairlead.dev/certificate';
-const OURS = 'made-by-fairlead-operator';
+/** Operators that write at once: each but one reads again, and finds what it needs. */
+const MAX_CONFLICTS = 5;
 const CONFLICT = 409;
 const NOT_FOUND = 404;
 const FORBIDDEN = 403;
@@ -42,12 +46,14 @@ export class CertificateStore {
     const data = fieldsOf(document?.data);
     const text = (key: string) => Buffer.from(String(data[key] ?? ''), 'base64').toString('utf8');
     const annotations = fieldsOf(fieldsOf(document?.metadata).annotations);
+    const certificate = text('tls.crt');
+    const written = annotations[OURS_ANNOTATION];
     const material: CertificateMaterial = {
       authorities: text('ca.crt'),
       authorityKey: text('ca.key'),
-      certificate: text('tls.crt'),
+      certificate,
       key: text('tls.key'),
-      ours: annotations[OURS_ANNOTATION] === OURS,
+      ours: written !== undefined && written === fingerprintOf(certificate),
     };
     return { material, document };
   }
@@ -55,6 +61,10 @@ export class CertificateStore {
   /** Replaces what `stored` was read from; false when somebody else was faster, so that it is to be read again. */
   async write(stored: StoredCertificate, material: CertificateMaterial, signal: AbortSignal): Promise<boolean> {
     const before = fieldsOf(stored.document?.metadata);
+    const annotations = {
+      ...fieldsOf(before.annotations),
+      [OURS_ANNOTATION]: fingerprintOf(material.certificate),
+    };
     const data = {
       'ca.crt': material.authorities,
       'ca.key': material.authorityKey,
@@ -67,7 +77,7 @@ export class CertificateStore {
         kind: 'Secret',
         type: 'kubernetes.io/tls',
         ...stored.document,
-        metadata: { ...before, annotations: { ...fieldsOf(before.annotations), [OURS_ANNOTATION]: OURS } },
+        metadata: { ...before, annotations },
         data: {
           ...fieldsOf(stored.document?.data),
           ...Object.fromEntries(Object.entries(data).map(([key, text]) => [key, Buffer.from(text).toString('base64')])),
@@ -80,11 +90,14 @@ export class CertificateStore {
 
   /** Tells agents whom to trust, unless they are told so already; true when that was news. */
   async publish(authorities: string, signal: AbortSignal): Promise<boolean> {
-    const document = await this.#get('configmaps', signal);
-    const data = fieldsOf(document?.data);
-    if (data['ca.crt'] === authorities) return false;
-    const changed = { kind: 'ConfigMap', ...document, data: { ...data, 'ca.crt': authorities } };
-    return this.#put('configmaps', changed, document !== undefined, signal);
+    for (let conflicts = 0; conflicts < MAX_CONFLICTS; conflicts++) {
+      const document = await this.#get('configmaps', signal);
+      const data = fieldsOf(document?.data);
+      if (data['ca.crt'] === authorities) return false;
+      const changed = { kind: 'ConfigMap', ...document, data: { ...data, 'ca.crt': authorities } };
+      if (await this.#put('configmaps', changed, document !== undefined, signal)) return true;
+    }
+    throw new Error(`configmap ${this.#name.namespace}/${this.#name.name} keeps changing while it is written`);
   }
 
   async #get(resource: Resource, signal: AbortSignal): Promise<Fields | undefined> {
@@ -125,3 +138,8 @@ export class CertificateStore {
 }
 
 type Resource = 'secrets' | 'configmaps';
+
+/** Of the first certificate; undefined when there is none. */
+function fingerprintOf(certificate: string): string | undefined {
+  return readCertificates(certificate)[0]?.fingerprint256;
+}

@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict';
+import { X509Certificate } from 'node:crypto';
 import { type TestContext, test } from 'node:test';
+import type { ApiRequest } from '../api/api-connection.ts';
 import { fieldsOf } from '../api/api-failure.ts';
 import { issueAuthority, issueServerCertificate } from './issue.ts';
 import { SecretObjects } from './secret-objects.fixture.ts';
@@ -12,7 +14,7 @@ const NAMES = ['control-plane.fairlead.svc'];
 const DAY_MS = 86_400_000;
 
 /** A replica that looks at the Secret all the time, and whose events can be waited for. */
-function replica(t: TestContext, api: SecretObjects) {
+function replica(t: TestContext, api: SecretObjects, intervalMs = 5) {
   const events: CertificateEvent[] = [];
   let more = Promise.withResolvers<void>();
   const stopped = new AbortController();
@@ -22,7 +24,7 @@ function replica(t: TestContext, api: SecretObjects) {
     secret: NAME,
     dnsNames: NAMES,
     signal: stopped.signal,
-    intervalMs: 5,
+    intervalMs,
     onEvent: event => {
       events.push(event);
       more.resolve();
@@ -86,14 +88,15 @@ test('a certificate that is due is renewed by one replica and served by all; its
   const secret = api.objects.get(SECRET) ?? assert.fail('no Secret');
   const data = { ...fieldsOf(secret.data), ...encoded({ 'tls.crt': old.certificate, 'tls.key': old.key }) };
   const before = sources[0].current;
-  api.put(SECRET, { ...secret, data });
+  const annotations = { 'fairlead.dev/certificate': new X509Certificate(old.certificate).fingerprint256 };
+  api.put(SECRET, { ...secret, metadata: { annotations }, data });
   await Promise.all([first.until('certificate.served'), second.until('certificate.served')]);
   assert.notEqual(sources[0].current.certificate, before.certificate);
   assert.equal(sources[0].current.certificate, sources[1].current.certificate);
   assert.equal(api.text(SECRET, 'ca.crt'), authority.certificate);
 });
 
-test("somebody else's certificate is served and never written, its authority told; garbage is replaced", async t => {
+test("somebody else's certificate is served and never written, its authority told, whatever becomes of it", async t => {
   const api = new SecretObjects();
   const authority = await issueAuthority(Date.now());
   const server = await issueServerCertificate(authority, ['other.example'], Date.now() - 80 * DAY_MS);
@@ -108,9 +111,46 @@ test("somebody else's certificate is served and never written, its authority tol
   assert.deepEqual(api.writes, [`POST ${CONFIG_MAP}`]);
 
   api.put(SECRET, { metadata: {}, data: encoded({ ...foreign, 'tls.key': 'garbage' }) });
-  const { issued, reason } = await until('certificate.issued');
-  assert.deepEqual([issued, reason], ['everything', 'tls.key holds no private key']);
+  const { message } = await until('certificate.failed');
+  assert.match(message, /filled by somebody else, .*tls.key holds no private key.*empty it/);
+  assert.equal(source.current.certificate, server.certificate);
+  assert.equal(api.writes.length, 1);
+
+  api.put(SECRET, { metadata: {}, data: {} });
+  assert.equal((await until('certificate.issued')).reason, 'the Secret is empty');
   assert.equal((await until('certificate.served')).ours, true);
+});
+
+test('a Secret that somebody else fills after us is theirs, though our annotation and key stay', async t => {
+  const api = new SecretObjects();
+  const { serving, until } = replica(t, api);
+  await serving;
+  await until('certificate.served');
+  const secret = api.objects.get(SECRET) ?? assert.fail('no Secret');
+  const authority = await issueAuthority(Date.now());
+  const server = await issueServerCertificate(authority, NAMES, Date.now() - 80 * DAY_MS);
+  const theirs = encoded({ 'ca.crt': authority.certificate, 'tls.crt': server.certificate, 'tls.key': server.key });
+  api.put(SECRET, { ...secret, data: { ...fieldsOf(secret.data), ...theirs } });
+  const served = await until('certificate.served');
+  assert.deepEqual([served.ours, api.text(SECRET, 'tls.crt')], [false, server.certificate]);
+});
+
+test('a ConfigMap that cannot be written is tried again soon, one that another changed at once', async t => {
+  const api = new SecretObjects();
+  api.put(SECRET, { metadata: {} });
+  api.forbidden.add('POST');
+  const { serving, until } = replica(t, api, 3_600_000);
+  await serving;
+  await until('certificate.failed');
+  // Another operator makes it between our reading and our writing.
+  const send = api.send.bind(api);
+  t.mock.method(api, 'send', async (request: ApiRequest) => {
+    if (request.method === 'POST') api.put(CONFIG_MAP, { metadata: {}, data: { other: 'z' } });
+    return send(request);
+  });
+  api.forbidden.delete('POST');
+  await until('certificate.authorities_published');
+  assert.deepEqual(api.objects.get(CONFIG_MAP)?.data, { other: 'z', 'ca.crt': api.text(SECRET, 'ca.crt') });
 });
 
 test('the API server away: what is served stays, and what fails is told once', async t => {

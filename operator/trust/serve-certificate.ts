@@ -47,7 +47,7 @@ interface ServeCertificateOptions {
 }
 
 const INTERVAL_MS = 60_000;
-/** After a failure, as long as there is nothing to serve. */
+/** After a failure, as long as there is nothing to serve, or agents do not know whom to trust. */
 const RETRY_MS = 2_000;
 /** Of how far the waits differ from each other, so that replicas do not keep in step. */
 const JITTER = 0.2;
@@ -73,6 +73,8 @@ class CertificateKeeper {
   /** Constant, so that a certificate that is not due yet does not become so by chance. */
   readonly #spread = Math.random();
   #failure = '';
+  /** The ConfigMap lacks what it is to tell. */
+  #unpublished = false;
   #lacking = '';
 
   constructor(options: ServeCertificateOptions) {
@@ -96,7 +98,7 @@ class CertificateKeeper {
   async follow(source: CertificateSource): Promise<void> {
     const { signal, intervalMs = INTERVAL_MS } = this.#options;
     for (;;) {
-      await this.#wait(intervalMs);
+      await this.#wait(this.#unpublished ? Math.min(RETRY_MS, intervalMs) : intervalMs);
       if (signal.aborted) return;
       const material = await this.#look().catch(() => undefined);
       if (material !== undefined && source.replace(material)) this.#tellServed(material);
@@ -123,8 +125,11 @@ class CertificateKeeper {
   }
 
   async #publish({ authorities }: CertificateMaterial): Promise<void> {
-    if (authorities.trim() === '' || !(await this.#store.publish(authorities, this.#options.signal))) return;
-    this.#tell({ event: 'certificate.authorities_published', configMap: this.#secret });
+    if (authorities.trim() === '') return;
+    this.#unpublished = true;
+    const isNews = await this.#store.publish(authorities, this.#options.signal);
+    this.#unpublished = false;
+    if (isNews) this.#tell({ event: 'certificate.authorities_published', configMap: this.#secret });
   }
 
   /** Brings the Secret to where nothing is to be done. @throws Error when it cannot */
@@ -136,6 +141,12 @@ class CertificateKeeper {
       if (decision.kind === 'keep') {
         this.#tellLacking(decision.lacking);
         return stored.material;
+      }
+      if (decision.kind === 'unusable') {
+        throw new Error(
+          `secret ${this.#secret} was filled by somebody else, and what it holds cannot be served: ${decision.reason}. ` +
+            'Mend it there, or empty it to have one made here',
+        );
       }
       const material = await carryOut(decision, stored.material, dnsNames, Date.now());
       if (!(await this.#store.write(stored, material, signal))) continue;
@@ -172,7 +183,7 @@ class CertificateKeeper {
 
 /** @param nowMs since the epoch */
 async function carryOut(
-  { kind }: Exclude<CertificateDecision, { kind: 'keep' }>,
+  { kind }: Exclude<CertificateDecision, { kind: 'keep' | 'unusable' }>,
   before: CertificateMaterial,
   dnsNames: readonly string[],
   nowMs: number,

@@ -16,8 +16,8 @@ export function grpcServerCredentials(source: CertificateSource): ServerCredenti
  */
 class FollowingCredentials extends ServerCredentials {
   constructor(source: CertificateSource) {
-    super({ handshakeTimeout: handshakeTimeoutMs, requestCert: false }, secureContext(source.current));
-    source.onChange(served => this.updateSecureContextOptions(secureContext(served)));
+    super({ handshakeTimeout: handshakeTimeoutMs, requestCert: false }, secureContextOptions(source.current));
+    source.onChange(served => this.updateSecureContextOptions(secureContextOptions(served)));
   }
 
   _equals(other: ServerCredentials): boolean {
@@ -25,7 +25,7 @@ class FollowingCredentials extends ServerCredentials {
   }
 }
 
-/** Both ends are ours, so neither needs to speak anything older. */
-function secureContext({ certificate, key }: ServedCertificate): SecureContextOptions {
+/** How the certificate is shown. Both ends are ours, so neither needs to speak anything older. */
+export function secureContextOptions({ certificate, key }: ServedCertificate): SecureContextOptions {
   return { cert: certificate, key, minVersion: 'TLSv1.3' };
 }

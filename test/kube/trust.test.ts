@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { X509Certificate } from 'node:crypto';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -139,7 +140,7 @@ suite('trust between agents and the operator, on a real API server', { timeout: 
   async function agent(
     t: TestContext,
     port: number,
-    how: (() => ChannelCredentials) | 'plain' = () => fileCredentials(files),
+    how: (() => ChannelCredentials) | 'plain' = fileCredentials(files),
     nodeId = 'node',
   ) {
     const events: TableEvent[] = [];
@@ -305,14 +306,15 @@ suite('trust between agents and the operator, on a real API server', { timeout: 
     await served();
     const before = source.current.certificate;
     const authority = { certificate: await secretText('ca.crt'), key: await secretText('ca.key') };
-    const patch = (data: Record<string, string>) => {
+    const patch = (data: Record<string, string>, annotations = {}) => {
       const encoded = Object.entries(data).map(([key, text]) => [key, Buffer.from(text).toString('base64')]);
-      const change = JSON.stringify({ data: Object.fromEntries(encoded) });
+      const change = JSON.stringify({ metadata: { annotations }, data: Object.fromEntries(encoded) });
       return cluster.kubectl(['patch', 'secret', TLS.name, '-n', NAMESPACE, '--type=merge', '-p', change]);
     };
     // Due, as after two months.
     const old = await issueServerCertificate(authority, ['localhost'], Date.now() - 70 * DAY_MS);
-    await patch({ 'tls.crt': old.certificate, 'tls.key': old.key });
+    const { fingerprint256 } = new X509Certificate(old.certificate);
+    await patch({ 'tls.crt': old.certificate, 'tls.key': old.key }, { 'fairlead.dev/certificate': fingerprint256 });
     await told(/"issued":"certificate","reason":"tls.crt is due/);
     await until('the renewed certificate', () => ![before, old.certificate].includes(source.current.certificate));
     // The key of the authority is lost: a new one is made known beside the old, and signs from the next renewal on.
@@ -323,8 +325,8 @@ suite('trust between agents and the operator, on a real API server', { timeout: 
       return bundle.split('BEGIN CERTIFICATE').length === 3 && bundle;
     });
     assert.ok(both.endsWith(authority.certificate));
-    await patch({ 'tls.crt': 'lost' });
-    await told(/tls.crt holds no certificate/);
+    await patch({ 'tls.key': 'lost' });
+    await told(/tls.key holds no private key/);
     await cluster.kubectl(['get', 'secret', TLS.name, '-n', NAMESPACE]);
     assert.equal(disconnections(), 0);
     assert.equal(publisher.agents().length, 1);
