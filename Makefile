@@ -46,7 +46,7 @@ e2e: setup ## the whole gateway with a real Envoy, asked by the official clients
 
 kube: setup ## against a real Kubernetes (built once, with Go), pods included
 	@node --test --test-concurrency=1 --test-reporter=spec 'test/kube/*.test.ts'
-	@test/kube/in-namespace.sh node --test --test-concurrency=1 --test-reporter=spec 'test/kube/pods/*.test.ts'
+	@test/kube/in-namespace.sh node --test --test-force-exit --test-concurrency=1 --test-reporter=spec 'test/kube/pods/*.test.ts'
 
 bench: setup ## the figures that the documentation quotes
 	@for file in bench/*.bench.ts; do echo "== $$file"; node "$$file"; done

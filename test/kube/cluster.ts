@@ -93,7 +93,8 @@ export class Cluster {
   /** What kubectl prints; rejects with what it says when it fails. */
   async kubectl(args: readonly string[], stdin = ''): Promise<string> {
     const running = promisify(execFile)(join(this.#bin, 'kubectl'), ['--kubeconfig', this.kubeconfig, ...args]);
-    running.child.stdin?.end(stdin);
+    // One that ends before it has read everything says why by its exit code.
+    running.child.stdin?.on('error', () => undefined).end(stdin);
     return (await running).stdout;
   }
 

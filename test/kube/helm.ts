@@ -51,7 +51,8 @@ export class Helm {
   async run(args: readonly string[], stdin = ''): Promise<string> {
     const env = { ...process.env, KUBECONFIG: this.#kubeconfig };
     const running = promisify(execFile)(this.#program, [...args], { env, maxBuffer: 16 * 1024 * 1024 });
-    running.child.stdin?.end(stdin);
+    // One that ends before it has read everything says why by its exit code.
+    running.child.stdin?.on('error', () => undefined).end(stdin);
     return (await running).stdout;
   }
 }

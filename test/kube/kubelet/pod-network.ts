@@ -47,6 +47,7 @@ function ip(...commands: readonly string[]): void {
 
 async function ipLater(...commands: readonly string[]): Promise<void> {
   const running = promisify(execFile)(IP, ['-batch', '-']);
-  running.child.stdin?.end(`${commands.join('\n')}\n`);
+  // One that ends before it has read everything says why by its exit code.
+  running.child.stdin?.on('error', () => undefined).end(`${commands.join('\n')}\n`);
   await running;
 }

@@ -27,6 +27,8 @@ export class Sandbox {
   static async start(address: string): Promise<Sandbox> {
     const [command, ...args] = withParentDeathSignal(['unshare', '--net', 'sh', '-ec', PAUSE]);
     const child = spawn(command, args, { stdio: ['pipe', 'pipe', 'pipe'] });
+    // One that ends early is told of below.
+    child.stdin.on('error', () => undefined);
     let complaints = '';
     child.stderr.setEncoding('utf8').on('data', chunk => {
       complaints += chunk;
