@@ -95,6 +95,12 @@ const INFERENCE_GATEWAY: ResourceKind = {
       jsonPath: '.status.conditions[?(@.type=="Accepted")].status',
       description: 'Whether this is the one that is served.',
     },
+    {
+      name: 'Programmed',
+      type: 'string',
+      jsonPath: '.status.conditions[?(@.type=="Programmed")].status',
+      description: 'Whether the connected gateways follow it.',
+    },
     AGE,
   ],
 };

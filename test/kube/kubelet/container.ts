@@ -74,7 +74,8 @@ export class Container {
   async exec(command: readonly string[], signal: AbortSignal): Promise<{ exitCode: number; output: string }> {
     const [program, ...args] = withParentDeathSignal([
       ...(['nsenter', '--target', `${this.#pid}`, '--net', '--mount', '--pid', '--uts', '--root', '--wd'] as const),
-      ...withParentDeathSignal(['/usr/bin/env', '-i', ...this.#env, ...command]),
+      // Its parent is nsenter(1), which it is to end with.
+      ...['/usr/bin/setpriv', '--pdeathsig', 'KILL', '/usr/bin/env', '-i', ...this.#env, ...command],
     ]);
     const child = spawn(program, args, { stdio: ['ignore', 'pipe', 'pipe'], signal, killSignal: 'SIGKILL' });
     const streams = [child.stdout, child.stderr];
