@@ -91,7 +91,13 @@ suite('permissions and trust of an installation that follows two namespaces', ()
 
   const patchSecret = async (data: Readonly<Record<string, string>> | null) => {
     const encoded = data && Object.entries(data).map(([key, text]) => [key, Buffer.from(text).toString('base64')]);
-    const patch = JSON.stringify({ data: encoded && Object.fromEntries(encoded) });
+    // As the operator itself marks a certificate that it wrote.
+    const certificate = data?.['tls.crt'];
+    const annotations = certificate && { 'fairlead.dev/certificate': new X509Certificate(certificate).fingerprint256 };
+    const patch = JSON.stringify({
+      data: encoded && Object.fromEntries(encoded),
+      ...(annotations && { metadata: { annotations } }),
+    });
     await installation.kubectl(['patch', 'secret', TLS_OBJECT, '--type=merge', '-p', patch]);
   };
 
@@ -231,10 +237,10 @@ suite('permissions and trust of an installation that follows two namespaces', ()
       const before = await secret();
       await controlPlane.untilAgents('connected');
       const disconnections = await controlPlane.disconnections();
-      const authority = { certificate: before('ca.crt'), key: before('ca.key') };
-      const old = await issueServerCertificate(authority, [SERVER_NAME], Date.now() - 70 * DAY_MS);
-      await patchSecret({ 'tls.crt': old.certificate, 'tls.key': old.key });
-      const known = [before('tls.crt'), old.certificate].map(pem => new X509Certificate(pem).fingerprint256);
+      const authority = authorityOf(before);
+      const old = await due(authority);
+      await patchSecret(old);
+      const known = [before('tls.crt'), old['tls.crt']].map(pem => new X509Certificate(pem).fingerprint256);
       await until(
         'a new certificate',
         async () => {
@@ -251,13 +257,14 @@ suite('permissions and trust of an installation that follows two namespaces', ()
   test('a new authority, and a Secret that is emptied: agents come back, traffic never left', { timeout }, async t => {
     load = new SteadyLoad({ url, clients: 4, models: ['llama'], tokens: 2 });
     await load.untilMore(20);
+    const authority = authorityOf(await secret());
     // The authority can sign no more: another is made known, beside it, before it signs.
     await patchSecret({ 'ca.key': 'lost' });
     assert.deepEqual(issued(await nextLeader()), ['authority']);
     await agentsBack(t, 'the old certificate, another authority');
     const both = (await secret())('ca.crt');
     assert.equal(both.split('BEGIN CERTIFICATE').length, 3);
-    await patchSecret({ 'tls.crt': 'lost' });
+    await patchSecret(await due(authority));
     assert.deepEqual(issued(await nextLeader()), ['certificate']);
     await agentsBack(t, 'a certificate by the new authority');
     const [newest = ''] = both.split(/(?<=END CERTIFICATE-----\n)/);
@@ -276,4 +283,15 @@ suite('permissions and trust of an installation that follows two namespaces', ()
 
 function configMap(name: string, namespace: string, data: Readonly<Record<string, string>>) {
   return { apiVersion: 'v1', kind: 'ConfigMap', metadata: { name, namespace }, data };
+}
+
+/** The authority that the Secret keeps. */
+function authorityOf(secret: (key: string) => string) {
+  return { certificate: secret('ca.crt'), key: secret('ca.key') };
+}
+
+/** A certificate that is to be renewed, as the Secret keeps it. */
+async function due(authority: ReturnType<typeof authorityOf>) {
+  const { certificate, key } = await issueServerCertificate(authority, [SERVER_NAME], Date.now() - 70 * DAY_MS);
+  return { 'tls.crt': certificate, 'tls.key': key };
 }
