@@ -11,7 +11,7 @@ export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
 
 UNIT := {crds,errors,proto,xds,telemetry,operator,agent,extproc,sim,cli}/**/*.test.ts
 
-.PHONY: help setup run test check unit e2e kube bench proto docs format
+.PHONY: help setup run test check unit e2e kube slow bench proto docs format
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | column -ts $$'\t'
@@ -46,7 +46,11 @@ e2e: setup ## the whole gateway with a real Envoy, asked by the official clients
 
 kube: setup ## against a real Kubernetes (built once, with Go), pods included
 	@node --test --test-concurrency=1 --test-reporter=spec 'test/kube/*.test.ts'
-	@test/kube/in-namespace.sh node --test --test-force-exit --test-concurrency=1 --test-reporter=spec 'test/kube/pods/*.test.ts'
+	@test/kube/in-namespace.sh node --test --test-force-exit --test-concurrency=1 --test-reporter=spec 'test/kube/pods/{kubelet,workloads,install}.test.ts'
+
+slow: setup ## the installed chart under load: rollouts, outages, permissions (about eight minutes)
+	@test/kube/in-namespace.sh node --test --test-force-exit --test-concurrency=1 --test-reporter=spec \
+	  'test/kube/pods/{endpoints,names,outages,permissions,upgrade}.test.ts'
 
 bench: setup ## the figures that the documentation quotes
 	@for file in bench/*.bench.ts; do echo "== $$file"; node "$$file"; done
