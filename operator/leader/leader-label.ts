@@ -1,5 +1,6 @@
 import { type ApiConnection, type ApiRequest, MERGE_PATCH } from '../api/api-connection.ts';
 import { type ApiFailure, fieldsOf } from '../api/api-failure.ts';
+import { retryDelayMs } from '../api/retry-delay.ts';
 import { Doorbell } from '../source/doorbell.ts';
 import type { LeaderState } from './candidate.ts';
 
@@ -12,10 +13,7 @@ const INSTANCE_LABEL = 'app.kubernetes.io/instance';
 
 /** How often a leader looks whether the label is where it belongs, milliseconds: people and late requests move it. */
 const RESYNC_MS = 30_000;
-/** The first wait after a failure, before jitter, milliseconds; doubled by each further one. */
-const FIRST_RETRY_MS = 200;
-/** The longest wait, milliseconds. */
-const MAX_RETRY_MS = 10_000;
+const BACKOFF = { firstMs: 200, maxMs: 10_000 };
 /** A request that takes longer is given up, milliseconds. */
 const REQUEST_MS = 5_000;
 
@@ -71,7 +69,7 @@ export class LeaderLabel {
       if (signal.aborted) return;
       failures = reason === undefined ? 0 : failures + 1;
       if (reason !== undefined) {
-        const retryInMs = retryMs(failures);
+        const retryInMs = retryDelayMs(BACKOFF, failures, Math.random());
         onEvent({ event: 'leader.label_failed', reason, retryInMs: Math.round(retryInMs) });
         wake = setTimeout(() => this.#bell.ring(), retryInMs);
       } else if (this.#state === 'leading') wake = setTimeout(() => this.#bell.ring(), RESYNC_MS);
@@ -138,8 +136,4 @@ export class LeaderLabel {
 function labelOf(pod: unknown, label: string): string | undefined {
   const value = fieldsOf(fieldsOf(fieldsOf(pod).metadata).labels)[label];
   return typeof value === 'string' ? value : undefined;
-}
-
-function retryMs(failures: number): number {
-  return Math.min(MAX_RETRY_MS, FIRST_RETRY_MS * 2 ** (failures - 1)) * (0.5 + Math.random() / 2);
 }

@@ -1,3 +1,5 @@
+import { retryDelayMs } from '../api/retry-delay.ts';
+
 /** What came of a write: done, to be tried again later, or to be tried again when the server is well again. */
 export type WriteOutcome =
   | { readonly kind: 'done' }
@@ -17,10 +19,7 @@ const GAP_MS = 1_000;
 /** Writes under way at a time; the API server gives a client of its default flow about this share. */
 const MAX_IN_FLIGHT = 8;
 
-/** The first wait after a failure, before jitter, milliseconds; doubled by each further one. */
-const FIRST_DELAY_MS = 500;
-/** The longest wait, milliseconds. */
-const MAX_DELAY_MS = 30_000;
+const BACKOFF = { firstMs: 500, maxMs: 30_000 };
 
 interface Pace {
   wanted: boolean;
@@ -94,7 +93,11 @@ export class PacedWrites {
     else this.#outages = 0;
     if (outcome.kind === 'failed') {
       pace.failures += 1;
-      this.#rest(key, pace, Math.max(GAP_MS, delayMs(pace.failures, outcome.retryAfterMs)));
+      this.#rest(
+        key,
+        pace,
+        Math.max(GAP_MS, retryDelayMs(BACKOFF, pace.failures, Math.random(), outcome.retryAfterMs)),
+      );
     } else if (outcome.kind === 'done') pace.failures = 0;
     if (outcome.kind !== 'done') pace.wanted = true;
     this.#settle(key, pace);
@@ -113,7 +116,7 @@ export class PacedWrites {
   #pauseAll(retryAfterMs: number | undefined): void {
     if (this.#pause !== undefined) return;
     this.#outages += 1;
-    const ms = delayMs(this.#outages, retryAfterMs);
+    const ms = retryDelayMs(BACKOFF, this.#outages, Math.random(), retryAfterMs);
     this.#options.onPause(ms);
     this.#pause = setTimeout(() => {
       this.#pause = undefined;
@@ -127,9 +130,4 @@ export class PacedWrites {
     this.#paces.clear();
     this.#queue.clear();
   }
-}
-
-function delayMs(failures: number, atLeastMs = 0): number {
-  const fullMs = Math.min(MAX_DELAY_MS, FIRST_DELAY_MS * 2 ** (failures - 1));
-  return Math.max(atLeastMs, fullMs * (0.5 + Math.random() / 2));
 }

@@ -2,6 +2,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import type { StatusDocument } from '../../crds/status.ts';
 import type { ApiConnection } from '../api/api-connection.ts';
 import type { ApiFailure } from '../api/api-failure.ts';
+import { retryDelayMs } from '../api/retry-delay.ts';
 import { type CurrentStatuses, currentStatuses } from './current-statuses.ts';
 import type { EventLost } from './event-recorder.ts';
 
@@ -20,9 +21,8 @@ interface SeededStatusesOptions {
   readonly onEvent: (event: StatusEvent) => void;
 }
 
-/** The longest wait, milliseconds: without the list nothing is written. */
-const MAX_DELAY_MS = 10_000;
-const FIRST_DELAY_MS = 500;
+/** Without the list nothing is written. */
+const BACKOFF = { firstMs: 500, maxMs: 10_000 };
 
 /** What the API said of all resources when the writer began; asked for until it answers. */
 export class SeededStatuses {
@@ -55,8 +55,7 @@ export class SeededStatuses {
       }
       if (signal.aborted) return;
       const { message, retryAfterMs = 0 } = failure;
-      const fullMs = Math.min(MAX_DELAY_MS, FIRST_DELAY_MS * 2 ** (failures - 1));
-      const delayMs = Math.max(retryAfterMs, fullMs * (0.5 + Math.random() / 2));
+      const delayMs = retryDelayMs(BACKOFF, failures, Math.random(), retryAfterMs);
       onEvent({ event: 'status.interrupted', reason: message, retryInMs: Math.round(delayMs) });
       await pause(delayMs, undefined, { signal }).catch(() => undefined);
     }

@@ -1,3 +1,5 @@
+import { retryDelayMs } from '../../api/retry-delay.ts';
+
 /** How the objects are listed next time, and how often in a row something went wrong. */
 export interface Course {
   /** As the beginning of a watch; in pages; in one piece, when pages came too slowly. */
@@ -34,10 +36,8 @@ export interface NextStep {
 
 export const FIRST_COURSE: Course = { list: 'streamed', failures: 0 };
 
-/** The first wait after a failure, before jitter, milliseconds; doubled by each further one. */
-const FIRST_DELAY_MS = 200;
-/** The longest wait, milliseconds: an operator that is back soon after the API server is worth a request in 10 s. */
-const MAX_DELAY_MS = 10_000;
+/** An operator that is back soon after the API server is worth a request in 10 s. */
+const BACKOFF = { firstMs: 200, maxMs: 10_000 };
 /** A watch that went on for this long shows that all is well, milliseconds. */
 const HEALTHY_MS = 5_000;
 /** A watch that an API server ends before it went on for this long was not ended because its time was over, milliseconds. */
@@ -73,6 +73,5 @@ function failuresAfter({ failures }: Course, { livedMs }: { readonly livedMs: nu
 }
 
 function delayed(course: Course, random: number, atLeastMs = 0): NextStep {
-  const fullMs = Math.min(MAX_DELAY_MS, FIRST_DELAY_MS * 2 ** (course.failures - 1));
-  return { course, delayMs: Math.max(atLeastMs, fullMs * (0.5 + random / 2)), relist: false };
+  return { course, delayMs: retryDelayMs(BACKOFF, course.failures, random, atLeastMs), relist: false };
 }
