@@ -91,7 +91,7 @@ export class ControlPlane {
   }
 
   /** Until the example's model can be asked for by this name. */
-  async untilServed(url: string, model: string): Promise<void> {
+  async untilServed(url: string, model: string, timeoutMs = TIMEOUT_MS): Promise<void> {
     await until(
       `${model} is served`,
       () =>
@@ -99,7 +99,7 @@ export class ControlPlane {
           ({ status }) => status === 200,
           () => false,
         ),
-      TIMEOUT_MS,
+      timeoutMs,
     );
   }
 
