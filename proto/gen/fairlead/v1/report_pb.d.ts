@@ -37,6 +37,20 @@ export declare type NodeReport = Message<"fairlead.v1.NodeReport"> & {
    * @generated from field: repeated fairlead.v1.Rejection rejections = 4;
    */
   rejections: Rejection[];
+
+  /**
+   * Those whose spending is at their warning threshold or above.
+   *
+   * @generated from field: repeated fairlead.v1.BudgetState budgets = 5;
+   */
+  budgets: BudgetState[];
+
+  /**
+   * What is wrong with the store of limits; empty while all is well.
+   *
+   * @generated from field: string limit_store_failure = 6;
+   */
+  limitStoreFailure: string;
 };
 
 /**
@@ -66,6 +80,20 @@ export declare type NodeReportJson = {
    * @generated from field: repeated fairlead.v1.Rejection rejections = 4;
    */
   rejections?: RejectionJson[];
+
+  /**
+   * Those whose spending is at their warning threshold or above.
+   *
+   * @generated from field: repeated fairlead.v1.BudgetState budgets = 5;
+   */
+  budgets?: BudgetStateJson[];
+
+  /**
+   * What is wrong with the store of limits; empty while all is well.
+   *
+   * @generated from field: string limit_store_failure = 6;
+   */
+  limitStoreFailure?: string;
 };
 
 /**
@@ -73,6 +101,98 @@ export declare type NodeReportJson = {
  * Use `create(NodeReportSchema)` to create a new message.
  */
 export declare const NodeReportSchema: GenMessage<NodeReport, {jsonType: NodeReportJson}>;
+
+/**
+ * What a Consumer has spent, as this node knows it.
+ *
+ * @generated from message fairlead.v1.BudgetState
+ */
+export declare type BudgetState = Message<"fairlead.v1.BudgetState"> & {
+  /**
+   * "<namespace>/<name>"
+   *
+   * @generated from field: string consumer = 1;
+   */
+  consumer: string;
+
+  /**
+   * When the period began, milliseconds since the epoch.
+   *
+   * @generated from field: int64 period_start_ms = 2;
+   */
+  periodStartMs: bigint;
+
+  /**
+   * @generated from field: int64 period_end_ms = 3;
+   */
+  periodEndMs: bigint;
+
+  /**
+   * Both in 10^-9 of the currency; what is reserved is in `spent`.
+   *
+   * @generated from field: int64 spent = 4;
+   */
+  spent: bigint;
+
+  /**
+   * @generated from field: int64 amount = 5;
+   */
+  amount: bigint;
+
+  /**
+   * @generated from field: string currency = 6;
+   */
+  currency: string;
+};
+
+/**
+ * What a Consumer has spent, as this node knows it.
+ *
+ * @generated from message fairlead.v1.BudgetState
+ */
+export declare type BudgetStateJson = {
+  /**
+   * "<namespace>/<name>"
+   *
+   * @generated from field: string consumer = 1;
+   */
+  consumer?: string;
+
+  /**
+   * When the period began, milliseconds since the epoch.
+   *
+   * @generated from field: int64 period_start_ms = 2;
+   */
+  periodStartMs?: string;
+
+  /**
+   * @generated from field: int64 period_end_ms = 3;
+   */
+  periodEndMs?: string;
+
+  /**
+   * Both in 10^-9 of the currency; what is reserved is in `spent`.
+   *
+   * @generated from field: int64 spent = 4;
+   */
+  spent?: string;
+
+  /**
+   * @generated from field: int64 amount = 5;
+   */
+  amount?: string;
+
+  /**
+   * @generated from field: string currency = 6;
+   */
+  currency?: string;
+};
+
+/**
+ * Describes the message fairlead.v1.BudgetState.
+ * Use `create(BudgetStateSchema)` to create a new message.
+ */
+export declare const BudgetStateSchema: GenMessage<BudgetState, {jsonType: BudgetStateJson}>;
 
 /**
  * What this node cannot use: a resource that Envoy refused, with its own words, or a table of ours.

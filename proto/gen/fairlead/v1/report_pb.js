@@ -8,7 +8,7 @@ import { fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2
  * Describes the file fairlead/v1/report.proto.
  */
 export const file_fairlead_v1_report = /*@__PURE__*/
-  fileDesc("ChhmYWlybGVhZC92MS9yZXBvcnQucHJvdG8SC2ZhaXJsZWFkLnYxInUKCk5vZGVSZXBvcnQSDwoHbm9kZV9pZBgBIAEoCRIVCg10YWJsZV92ZXJzaW9uGAIgASgJEhMKC2Vudm95X3JlYWR5GAMgASgIEioKCnJlamVjdGlvbnMYBCADKAsyFi5mYWlybGVhZC52MS5SZWplY3Rpb24iLgoJUmVqZWN0aW9uEhAKCHJlc291cmNlGAEgASgJEg8KB21lc3NhZ2UYAiABKAkiDwoNUmVwb3J0U3VtbWFyeTJQCg1SZXBvcnRTZXJ2aWNlEj8KBlJlcG9ydBIXLmZhaXJsZWFkLnYxLk5vZGVSZXBvcnQaGi5mYWlybGVhZC52MS5SZXBvcnRTdW1tYXJ5KAFiBnByb3RvMw");
+  fileDesc("ChhmYWlybGVhZC92MS9yZXBvcnQucHJvdG8SC2ZhaXJsZWFkLnYxIr0BCgpOb2RlUmVwb3J0Eg8KB25vZGVfaWQYASABKAkSFQoNdGFibGVfdmVyc2lvbhgCIAEoCRITCgtlbnZveV9yZWFkeRgDIAEoCBIqCgpyZWplY3Rpb25zGAQgAygLMhYuZmFpcmxlYWQudjEuUmVqZWN0aW9uEikKB2J1ZGdldHMYBSADKAsyGC5mYWlybGVhZC52MS5CdWRnZXRTdGF0ZRIbChNsaW1pdF9zdG9yZV9mYWlsdXJlGAYgASgJIoABCgtCdWRnZXRTdGF0ZRIQCghjb25zdW1lchgBIAEoCRIXCg9wZXJpb2Rfc3RhcnRfbXMYAiABKAMSFQoNcGVyaW9kX2VuZF9tcxgDIAEoAxINCgVzcGVudBgEIAEoAxIOCgZhbW91bnQYBSABKAMSEAoIY3VycmVuY3kYBiABKAkiLgoJUmVqZWN0aW9uEhAKCHJlc291cmNlGAEgASgJEg8KB21lc3NhZ2UYAiABKAkiDwoNUmVwb3J0U3VtbWFyeTJQCg1SZXBvcnRTZXJ2aWNlEj8KBlJlcG9ydBIXLmZhaXJsZWFkLnYxLk5vZGVSZXBvcnQaGi5mYWlybGVhZC52MS5SZXBvcnRTdW1tYXJ5KAFiBnByb3RvMw");
 
 /**
  * Describes the message fairlead.v1.NodeReport.
@@ -18,18 +18,25 @@ export const NodeReportSchema = /*@__PURE__*/
   messageDesc(file_fairlead_v1_report, 0);
 
 /**
+ * Describes the message fairlead.v1.BudgetState.
+ * Use `create(BudgetStateSchema)` to create a new message.
+ */
+export const BudgetStateSchema = /*@__PURE__*/
+  messageDesc(file_fairlead_v1_report, 1);
+
+/**
  * Describes the message fairlead.v1.Rejection.
  * Use `create(RejectionSchema)` to create a new message.
  */
 export const RejectionSchema = /*@__PURE__*/
-  messageDesc(file_fairlead_v1_report, 1);
+  messageDesc(file_fairlead_v1_report, 2);
 
 /**
  * Describes the message fairlead.v1.ReportSummary.
  * Use `create(ReportSummarySchema)` to create a new message.
  */
 export const ReportSummarySchema = /*@__PURE__*/
-  messageDesc(file_fairlead_v1_report, 2);
+  messageDesc(file_fairlead_v1_report, 3);
 
 /**
  * What agents tell the control plane. One stream per agent; the first message at once, then one per change.

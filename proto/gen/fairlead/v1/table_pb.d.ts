@@ -2,7 +2,7 @@
 // @generated from file fairlead/v1/table.proto (package fairlead.v1, syntax proto3)
 /* eslint-disable */
 
-// The route table: what the control plane tells every agent, as xDS resources of four types.
+// The route table: what the control plane tells every agent, as xDS resources of six types.
 // Names and limits are settled by the plan; an agent only follows.
 
 import type { GenEnum, GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
@@ -85,6 +85,37 @@ export declare type Gateway = Message<"fairlead.v1.Gateway"> & {
    * @generated from field: repeated string cors_allow_origins = 11;
    */
   corsAllowOrigins: string[];
+
+  /**
+   * @generated from field: fairlead.v1.Authentication authentication = 12;
+   */
+  authentication?: Authentication | undefined;
+
+  /**
+   * Answers 404 in place of 403 to who may not use a model.
+   *
+   * @generated from field: bool hide_forbidden_models = 13;
+   */
+  hideForbiddenModels: boolean;
+
+  /**
+   * Over all callers together.
+   *
+   * @generated from field: repeated fairlead.v1.Limit limits = 14;
+   */
+  limits: Limit[];
+
+  /**
+   * Of callers whom nobody knows, under AUTHENTICATION_NONE; together, unless a limit says `each`.
+   *
+   * @generated from field: repeated fairlead.v1.Limit anonymous_limits = 15;
+   */
+  anonymousLimits: Limit[];
+
+  /**
+   * @generated from field: fairlead.v1.LimitStore limit_store = 16;
+   */
+  limitStore?: LimitStore | undefined;
 };
 
 /**
@@ -159,6 +190,37 @@ export declare type GatewayJson = {
    * @generated from field: repeated string cors_allow_origins = 11;
    */
   corsAllowOrigins?: string[];
+
+  /**
+   * @generated from field: fairlead.v1.Authentication authentication = 12;
+   */
+  authentication?: AuthenticationJson;
+
+  /**
+   * Answers 404 in place of 403 to who may not use a model.
+   *
+   * @generated from field: bool hide_forbidden_models = 13;
+   */
+  hideForbiddenModels?: boolean;
+
+  /**
+   * Over all callers together.
+   *
+   * @generated from field: repeated fairlead.v1.Limit limits = 14;
+   */
+  limits?: LimitJson[];
+
+  /**
+   * Of callers whom nobody knows, under AUTHENTICATION_NONE; together, unless a limit says `each`.
+   *
+   * @generated from field: repeated fairlead.v1.Limit anonymous_limits = 15;
+   */
+  anonymousLimits?: LimitJson[];
+
+  /**
+   * @generated from field: fairlead.v1.LimitStore limit_store = 16;
+   */
+  limitStore?: LimitStoreJson;
 };
 
 /**
@@ -166,6 +228,416 @@ export declare type GatewayJson = {
  * Use `create(GatewaySchema)` to create a new message.
  */
 export declare const GatewaySchema: GenMessage<Gateway, {jsonType: GatewayJson}>;
+
+/**
+ * Who callers are. A mode that an agent does not know lets nobody pass.
+ *
+ * @generated from message fairlead.v1.Authentication
+ */
+export declare type Authentication = Message<"fairlead.v1.Authentication"> & {
+  /**
+   * @generated from field: fairlead.v1.AuthenticationMode mode = 1;
+   */
+  mode: AuthenticationMode;
+
+  /**
+   * @generated from field: repeated fairlead.v1.JwtIssuer jwt_issuers = 2;
+   */
+  jwtIssuers: JwtIssuer[];
+};
+
+/**
+ * Who callers are. A mode that an agent does not know lets nobody pass.
+ *
+ * @generated from message fairlead.v1.Authentication
+ */
+export declare type AuthenticationJson = {
+  /**
+   * @generated from field: fairlead.v1.AuthenticationMode mode = 1;
+   */
+  mode?: AuthenticationModeJson;
+
+  /**
+   * @generated from field: repeated fairlead.v1.JwtIssuer jwt_issuers = 2;
+   */
+  jwtIssuers?: JwtIssuerJson[];
+};
+
+/**
+ * Describes the message fairlead.v1.Authentication.
+ * Use `create(AuthenticationSchema)` to create a new message.
+ */
+export declare const AuthenticationSchema: GenMessage<Authentication, {jsonType: AuthenticationJson}>;
+
+/**
+ * @generated from message fairlead.v1.JwtIssuer
+ */
+export declare type JwtIssuer = Message<"fairlead.v1.JwtIssuer"> & {
+  /**
+   * Of this table's own; the claims of its tokens are told under this name.
+   *
+   * @generated from field: string name = 1;
+   */
+  name: string;
+
+  /**
+   * As in the claim `iss`.
+   *
+   * @generated from field: string issuer = 2;
+   */
+  issuer: string;
+
+  /**
+   * @generated from field: string jwks_url = 3;
+   */
+  jwksUrl: string;
+
+  /**
+   * Any of these must be in the claim `aud`; none given: it is not looked at.
+   *
+   * @generated from field: repeated string audiences = 4;
+   */
+  audiences: string[];
+
+  /**
+   * Path of the claim whose value is the name of a Consumer ("sub", "org.team"); empty: no claim names one.
+   *
+   * @generated from field: string consumer_claim = 5;
+   */
+  consumerClaim: string;
+
+  /**
+   * By which the server of the keys is known; absent: by the system's authorities.
+   *
+   * @generated from field: fairlead.v1.SecretKey ca = 6;
+   */
+  ca?: SecretKey | undefined;
+};
+
+/**
+ * @generated from message fairlead.v1.JwtIssuer
+ */
+export declare type JwtIssuerJson = {
+  /**
+   * Of this table's own; the claims of its tokens are told under this name.
+   *
+   * @generated from field: string name = 1;
+   */
+  name?: string;
+
+  /**
+   * As in the claim `iss`.
+   *
+   * @generated from field: string issuer = 2;
+   */
+  issuer?: string;
+
+  /**
+   * @generated from field: string jwks_url = 3;
+   */
+  jwksUrl?: string;
+
+  /**
+   * Any of these must be in the claim `aud`; none given: it is not looked at.
+   *
+   * @generated from field: repeated string audiences = 4;
+   */
+  audiences?: string[];
+
+  /**
+   * Path of the claim whose value is the name of a Consumer ("sub", "org.team"); empty: no claim names one.
+   *
+   * @generated from field: string consumer_claim = 5;
+   */
+  consumerClaim?: string;
+
+  /**
+   * By which the server of the keys is known; absent: by the system's authorities.
+   *
+   * @generated from field: fairlead.v1.SecretKey ca = 6;
+   */
+  ca?: SecretKeyJson;
+};
+
+/**
+ * Describes the message fairlead.v1.JwtIssuer.
+ * Use `create(JwtIssuerSchema)` to create a new message.
+ */
+export declare const JwtIssuerSchema: GenMessage<JwtIssuer, {jsonType: JwtIssuerJson}>;
+
+/**
+ * A value in a Secret of the table.
+ *
+ * @generated from message fairlead.v1.SecretKey
+ */
+export declare type SecretKey = Message<"fairlead.v1.SecretKey"> & {
+  /**
+   * @generated from field: string secret = 1;
+   */
+  secret: string;
+
+  /**
+   * @generated from field: string key = 2;
+   */
+  key: string;
+};
+
+/**
+ * A value in a Secret of the table.
+ *
+ * @generated from message fairlead.v1.SecretKey
+ */
+export declare type SecretKeyJson = {
+  /**
+   * @generated from field: string secret = 1;
+   */
+  secret?: string;
+
+  /**
+   * @generated from field: string key = 2;
+   */
+  key?: string;
+};
+
+/**
+ * Describes the message fairlead.v1.SecretKey.
+ * Use `create(SecretKeySchema)` to create a new message.
+ */
+export declare const SecretKeySchema: GenMessage<SecretKey, {jsonType: SecretKeyJson}>;
+
+/**
+ * @generated from message fairlead.v1.LimitStore
+ */
+export declare type LimitStore = Message<"fairlead.v1.LimitStore"> & {
+  /**
+   * Absent: the memory of each agent, which then enforces its share.
+   *
+   * @generated from field: fairlead.v1.Valkey valkey = 1;
+   */
+  valkey?: Valkey | undefined;
+
+  /**
+   * @generated from field: fairlead.v1.OnStoreFailure on_failure = 2;
+   */
+  onFailure: OnStoreFailure;
+
+  /**
+   * How long a request waits for the store, milliseconds.
+   *
+   * @generated from field: uint32 timeout_ms = 3;
+   */
+  timeoutMs: number;
+};
+
+/**
+ * @generated from message fairlead.v1.LimitStore
+ */
+export declare type LimitStoreJson = {
+  /**
+   * Absent: the memory of each agent, which then enforces its share.
+   *
+   * @generated from field: fairlead.v1.Valkey valkey = 1;
+   */
+  valkey?: ValkeyJson;
+
+  /**
+   * @generated from field: fairlead.v1.OnStoreFailure on_failure = 2;
+   */
+  onFailure?: OnStoreFailureJson;
+
+  /**
+   * How long a request waits for the store, milliseconds.
+   *
+   * @generated from field: uint32 timeout_ms = 3;
+   */
+  timeoutMs?: number;
+};
+
+/**
+ * Describes the message fairlead.v1.LimitStore.
+ * Use `create(LimitStoreSchema)` to create a new message.
+ */
+export declare const LimitStoreSchema: GenMessage<LimitStore, {jsonType: LimitStoreJson}>;
+
+/**
+ * @generated from message fairlead.v1.Valkey
+ */
+export declare type Valkey = Message<"fairlead.v1.Valkey"> & {
+  /**
+   * "valkey://host:port/db" or "valkeys://…" for TLS; no password.
+   *
+   * @generated from field: string url = 1;
+   */
+  url: string;
+
+  /**
+   * @generated from field: string username = 2;
+   */
+  username: string;
+
+  /**
+   * @generated from field: fairlead.v1.SecretKey password = 3;
+   */
+  password?: SecretKey | undefined;
+
+  /**
+   * @generated from field: fairlead.v1.SecretKey ca = 4;
+   */
+  ca?: SecretKey | undefined;
+
+  /**
+   * The address is a node of a cluster.
+   *
+   * @generated from field: bool cluster = 5;
+   */
+  cluster: boolean;
+};
+
+/**
+ * @generated from message fairlead.v1.Valkey
+ */
+export declare type ValkeyJson = {
+  /**
+   * "valkey://host:port/db" or "valkeys://…" for TLS; no password.
+   *
+   * @generated from field: string url = 1;
+   */
+  url?: string;
+
+  /**
+   * @generated from field: string username = 2;
+   */
+  username?: string;
+
+  /**
+   * @generated from field: fairlead.v1.SecretKey password = 3;
+   */
+  password?: SecretKeyJson;
+
+  /**
+   * @generated from field: fairlead.v1.SecretKey ca = 4;
+   */
+  ca?: SecretKeyJson;
+
+  /**
+   * The address is a node of a cluster.
+   *
+   * @generated from field: bool cluster = 5;
+   */
+  cluster?: boolean;
+};
+
+/**
+ * Describes the message fairlead.v1.Valkey.
+ * Use `create(ValkeySchema)` to create a new message.
+ */
+export declare const ValkeySchema: GenMessage<Valkey, {jsonType: ValkeyJson}>;
+
+/**
+ * @generated from message fairlead.v1.Limit
+ */
+export declare type Limit = Message<"fairlead.v1.Limit"> & {
+  /**
+   * @generated from field: fairlead.v1.LimitUnit unit = 1;
+   */
+  unit: LimitUnit;
+
+  /**
+   * 0: no access.
+   *
+   * @generated from field: int64 amount = 2;
+   */
+  amount: bigint;
+
+  /**
+   * Seconds; 0 for concurrency.
+   *
+   * @generated from field: uint32 period_seconds = 3;
+   */
+  periodSeconds: number;
+
+  /**
+   * Ids, aliases or patterns with `*`; none: every model.
+   *
+   * @generated from field: repeated string models = 4;
+   */
+  models: string[];
+
+  /**
+   * Paths after "/v1/" ("chat/completions"); none: every endpoint.
+   *
+   * @generated from field: repeated string endpoints = 5;
+   */
+  endpoints: string[];
+
+  /**
+   * @generated from field: repeated fairlead.v1.LimitEach each = 6;
+   */
+  each: LimitEach[];
+
+  /**
+   * Counted and told, never refused.
+   *
+   * @generated from field: bool shadow = 7;
+   */
+  shadow: boolean;
+};
+
+/**
+ * @generated from message fairlead.v1.Limit
+ */
+export declare type LimitJson = {
+  /**
+   * @generated from field: fairlead.v1.LimitUnit unit = 1;
+   */
+  unit?: LimitUnitJson;
+
+  /**
+   * 0: no access.
+   *
+   * @generated from field: int64 amount = 2;
+   */
+  amount?: string;
+
+  /**
+   * Seconds; 0 for concurrency.
+   *
+   * @generated from field: uint32 period_seconds = 3;
+   */
+  periodSeconds?: number;
+
+  /**
+   * Ids, aliases or patterns with `*`; none: every model.
+   *
+   * @generated from field: repeated string models = 4;
+   */
+  models?: string[];
+
+  /**
+   * Paths after "/v1/" ("chat/completions"); none: every endpoint.
+   *
+   * @generated from field: repeated string endpoints = 5;
+   */
+  endpoints?: string[];
+
+  /**
+   * @generated from field: repeated fairlead.v1.LimitEach each = 6;
+   */
+  each?: LimitEachJson[];
+
+  /**
+   * Counted and told, never refused.
+   *
+   * @generated from field: bool shadow = 7;
+   */
+  shadow?: boolean;
+};
+
+/**
+ * Describes the message fairlead.v1.Limit.
+ * Use `create(LimitSchema)` to create a new message.
+ */
+export declare const LimitSchema: GenMessage<Limit, {jsonType: LimitJson}>;
 
 /**
  * @generated from message fairlead.v1.Listener
@@ -351,6 +823,27 @@ export declare type Model = Message<"fairlead.v1.Model"> & {
    * @generated from field: uint32 retry_attempts = 13;
    */
   retryAttempts: number;
+
+  /**
+   * Over all callers together.
+   *
+   * @generated from field: repeated fairlead.v1.Limit limits = 14;
+   */
+  limits: Limit[];
+
+  /**
+   * Absent: free.
+   *
+   * @generated from field: fairlead.v1.Pricing pricing = 15;
+   */
+  pricing?: Pricing | undefined;
+
+  /**
+   * Streams are asked for their usage, whether the client asked or not.
+   *
+   * @generated from field: bool force_usage = 16;
+   */
+  forceUsage: boolean;
 };
 
 /**
@@ -435,6 +928,27 @@ export declare type ModelJson = {
    * @generated from field: uint32 retry_attempts = 13;
    */
   retryAttempts?: number;
+
+  /**
+   * Over all callers together.
+   *
+   * @generated from field: repeated fairlead.v1.Limit limits = 14;
+   */
+  limits?: LimitJson[];
+
+  /**
+   * Absent: free.
+   *
+   * @generated from field: fairlead.v1.Pricing pricing = 15;
+   */
+  pricing?: PricingJson;
+
+  /**
+   * Streams are asked for their usage, whether the client asked or not.
+   *
+   * @generated from field: bool force_usage = 16;
+   */
+  forceUsage?: boolean;
 };
 
 /**
@@ -442,6 +956,460 @@ export declare type ModelJson = {
  * Use `create(ModelSchema)` to create a new message.
  */
 export declare const ModelSchema: GenMessage<Model, {jsonType: ModelJson}>;
+
+/**
+ * Prices in 10^-12 of the currency ("pico").
+ *
+ * @generated from message fairlead.v1.Pricing
+ */
+export declare type Pricing = Message<"fairlead.v1.Pricing"> & {
+  /**
+   * @generated from field: string currency = 1;
+   */
+  currency: string;
+
+  /**
+   * @generated from field: int64 prompt_token = 2;
+   */
+  promptToken: bigint;
+
+  /**
+   * Of a prompt token that was cached; absent: as any.
+   *
+   * @generated from field: optional int64 cached_prompt_token = 3;
+   */
+  cachedPromptToken?: bigint | undefined;
+
+  /**
+   * @generated from field: int64 completion_token = 4;
+   */
+  completionToken: bigint;
+
+  /**
+   * @generated from field: int64 request = 5;
+   */
+  request: bigint;
+
+  /**
+   * @generated from field: int64 image = 6;
+   */
+  image: bigint;
+
+  /**
+   * @generated from field: int64 audio_minute = 7;
+   */
+  audioMinute: bigint;
+};
+
+/**
+ * Prices in 10^-12 of the currency ("pico").
+ *
+ * @generated from message fairlead.v1.Pricing
+ */
+export declare type PricingJson = {
+  /**
+   * @generated from field: string currency = 1;
+   */
+  currency?: string;
+
+  /**
+   * @generated from field: int64 prompt_token = 2;
+   */
+  promptToken?: string;
+
+  /**
+   * Of a prompt token that was cached; absent: as any.
+   *
+   * @generated from field: optional int64 cached_prompt_token = 3;
+   */
+  cachedPromptToken?: string;
+
+  /**
+   * @generated from field: int64 completion_token = 4;
+   */
+  completionToken?: string;
+
+  /**
+   * @generated from field: int64 request = 5;
+   */
+  request?: string;
+
+  /**
+   * @generated from field: int64 image = 6;
+   */
+  image?: string;
+
+  /**
+   * @generated from field: int64 audio_minute = 7;
+   */
+  audioMinute?: string;
+};
+
+/**
+ * Describes the message fairlead.v1.Pricing.
+ * Use `create(PricingSchema)` to create a new message.
+ */
+export declare const PricingSchema: GenMessage<Pricing, {jsonType: PricingJson}>;
+
+/**
+ * Named "<namespace>/<name>". No API key, digest, token or name is with two of them.
+ *
+ * @generated from message fairlead.v1.Consumer
+ */
+export declare type Consumer = Message<"fairlead.v1.Consumer"> & {
+  /**
+   * What people, claims and `user` headers call it: "<namespace>/<name>", and the name alone where no older one has it.
+   *
+   * @generated from field: repeated string names = 1;
+   */
+  names: string[];
+
+  /**
+   * @generated from field: repeated fairlead.v1.ApiKey api_keys = 2;
+   */
+  apiKeys: ApiKey[];
+
+  /**
+   * Tokens that are this consumer's.
+   *
+   * @generated from field: repeated fairlead.v1.JwtMatch jwt = 3;
+   */
+  jwt: JwtMatch[];
+
+  /**
+   * Values of the `user` header that are this consumer under AUTHENTICATION_NONE, beside its names.
+   *
+   * @generated from field: repeated string users = 4;
+   */
+  users: string[];
+
+  /**
+   * Absent: every model.
+   *
+   * @generated from field: fairlead.v1.ModelAccess models = 5;
+   */
+  models?: ModelAccess | undefined;
+
+  /**
+   * @generated from field: repeated fairlead.v1.Limit limits = 6;
+   */
+  limits: Limit[];
+
+  /**
+   * @generated from field: fairlead.v1.Budget budget = 7;
+   */
+  budget?: Budget | undefined;
+
+  /**
+   * Whether `x-fairlead-explain: 1` is answered, whatever the gateway says.
+   *
+   * @generated from field: bool explain_allowed = 8;
+   */
+  explainAllowed: boolean;
+};
+
+/**
+ * Named "<namespace>/<name>". No API key, digest, token or name is with two of them.
+ *
+ * @generated from message fairlead.v1.Consumer
+ */
+export declare type ConsumerJson = {
+  /**
+   * What people, claims and `user` headers call it: "<namespace>/<name>", and the name alone where no older one has it.
+   *
+   * @generated from field: repeated string names = 1;
+   */
+  names?: string[];
+
+  /**
+   * @generated from field: repeated fairlead.v1.ApiKey api_keys = 2;
+   */
+  apiKeys?: ApiKeyJson[];
+
+  /**
+   * Tokens that are this consumer's.
+   *
+   * @generated from field: repeated fairlead.v1.JwtMatch jwt = 3;
+   */
+  jwt?: JwtMatchJson[];
+
+  /**
+   * Values of the `user` header that are this consumer under AUTHENTICATION_NONE, beside its names.
+   *
+   * @generated from field: repeated string users = 4;
+   */
+  users?: string[];
+
+  /**
+   * Absent: every model.
+   *
+   * @generated from field: fairlead.v1.ModelAccess models = 5;
+   */
+  models?: ModelAccessJson;
+
+  /**
+   * @generated from field: repeated fairlead.v1.Limit limits = 6;
+   */
+  limits?: LimitJson[];
+
+  /**
+   * @generated from field: fairlead.v1.Budget budget = 7;
+   */
+  budget?: BudgetJson;
+
+  /**
+   * Whether `x-fairlead-explain: 1` is answered, whatever the gateway says.
+   *
+   * @generated from field: bool explain_allowed = 8;
+   */
+  explainAllowed?: boolean;
+};
+
+/**
+ * Describes the message fairlead.v1.Consumer.
+ * Use `create(ConsumerSchema)` to create a new message.
+ */
+export declare const ConsumerSchema: GenMessage<Consumer, {jsonType: ConsumerJson}>;
+
+/**
+ * @generated from message fairlead.v1.ApiKey
+ */
+export declare type ApiKey = Message<"fairlead.v1.ApiKey"> & {
+  /**
+   * SHA-256 of the key's UTF-8, 32 bytes.
+   *
+   * @generated from field: bytes sha256 = 1;
+   */
+  sha256: Uint8Array;
+
+  /**
+   * Milliseconds since the epoch; 0: never.
+   *
+   * @generated from field: int64 expires_at_ms = 2;
+   */
+  expiresAtMs: bigint;
+
+  /**
+   * @generated from field: string name = 3;
+   */
+  name: string;
+};
+
+/**
+ * @generated from message fairlead.v1.ApiKey
+ */
+export declare type ApiKeyJson = {
+  /**
+   * SHA-256 of the key's UTF-8, 32 bytes.
+   *
+   * @generated from field: bytes sha256 = 1;
+   */
+  sha256?: string;
+
+  /**
+   * Milliseconds since the epoch; 0: never.
+   *
+   * @generated from field: int64 expires_at_ms = 2;
+   */
+  expiresAtMs?: string;
+
+  /**
+   * @generated from field: string name = 3;
+   */
+  name?: string;
+};
+
+/**
+ * Describes the message fairlead.v1.ApiKey.
+ * Use `create(ApiKeySchema)` to create a new message.
+ */
+export declare const ApiKeySchema: GenMessage<ApiKey, {jsonType: ApiKeyJson}>;
+
+/**
+ * All of it must fit a token.
+ *
+ * @generated from message fairlead.v1.JwtMatch
+ */
+export declare type JwtMatch = Message<"fairlead.v1.JwtMatch"> & {
+  /**
+   * @generated from field: string issuer = 1;
+   */
+  issuer: string;
+
+  /**
+   * Path of a claim to its value; of a claim that is a list, one element must be it.
+   *
+   * @generated from field: map<string, string> claims = 2;
+   */
+  claims: { [key: string]: string };
+};
+
+/**
+ * All of it must fit a token.
+ *
+ * @generated from message fairlead.v1.JwtMatch
+ */
+export declare type JwtMatchJson = {
+  /**
+   * @generated from field: string issuer = 1;
+   */
+  issuer?: string;
+
+  /**
+   * Path of a claim to its value; of a claim that is a list, one element must be it.
+   *
+   * @generated from field: map<string, string> claims = 2;
+   */
+  claims?: { [key: string]: string };
+};
+
+/**
+ * Describes the message fairlead.v1.JwtMatch.
+ * Use `create(JwtMatchSchema)` to create a new message.
+ */
+export declare const JwtMatchSchema: GenMessage<JwtMatch, {jsonType: JwtMatchJson}>;
+
+/**
+ * @generated from message fairlead.v1.ModelAccess
+ */
+export declare type ModelAccess = Message<"fairlead.v1.ModelAccess"> & {
+  /**
+   * Ids, aliases or patterns with `*`; none: no model.
+   *
+   * @generated from field: repeated string patterns = 1;
+   */
+  patterns: string[];
+};
+
+/**
+ * @generated from message fairlead.v1.ModelAccess
+ */
+export declare type ModelAccessJson = {
+  /**
+   * Ids, aliases or patterns with `*`; none: no model.
+   *
+   * @generated from field: repeated string patterns = 1;
+   */
+  patterns?: string[];
+};
+
+/**
+ * Describes the message fairlead.v1.ModelAccess.
+ * Use `create(ModelAccessSchema)` to create a new message.
+ */
+export declare const ModelAccessSchema: GenMessage<ModelAccess, {jsonType: ModelAccessJson}>;
+
+/**
+ * @generated from message fairlead.v1.Budget
+ */
+export declare type Budget = Message<"fairlead.v1.Budget"> & {
+  /**
+   * 10^-9 of the currency ("nano").
+   *
+   * @generated from field: int64 amount = 1;
+   */
+  amount: bigint;
+
+  /**
+   * @generated from field: string currency = 2;
+   */
+  currency: string;
+
+  /**
+   * @generated from field: fairlead.v1.BudgetPeriod period = 3;
+   */
+  period: BudgetPeriod;
+
+  /**
+   * IANA name.
+   *
+   * @generated from field: string time_zone = 4;
+   */
+  timeZone: string;
+
+  /**
+   * Percent of the amount from which on it is told.
+   *
+   * @generated from field: uint32 warn_percent = 5;
+   */
+  warnPercent: number;
+};
+
+/**
+ * @generated from message fairlead.v1.Budget
+ */
+export declare type BudgetJson = {
+  /**
+   * 10^-9 of the currency ("nano").
+   *
+   * @generated from field: int64 amount = 1;
+   */
+  amount?: string;
+
+  /**
+   * @generated from field: string currency = 2;
+   */
+  currency?: string;
+
+  /**
+   * @generated from field: fairlead.v1.BudgetPeriod period = 3;
+   */
+  period?: BudgetPeriodJson;
+
+  /**
+   * IANA name.
+   *
+   * @generated from field: string time_zone = 4;
+   */
+  timeZone?: string;
+
+  /**
+   * Percent of the amount from which on it is told.
+   *
+   * @generated from field: uint32 warn_percent = 5;
+   */
+  warnPercent?: number;
+};
+
+/**
+ * Describes the message fairlead.v1.Budget.
+ * Use `create(BudgetSchema)` to create a new message.
+ */
+export declare const BudgetSchema: GenMessage<Budget, {jsonType: BudgetJson}>;
+
+/**
+ * Named "default". Of the control plane itself, not of the plan.
+ *
+ * @generated from message fairlead.v1.Fleet
+ */
+export declare type Fleet = Message<"fairlead.v1.Fleet"> & {
+  /**
+   * Connected now, at least 1.
+   *
+   * @generated from field: uint32 agents = 1;
+   */
+  agents: number;
+};
+
+/**
+ * Named "default". Of the control plane itself, not of the plan.
+ *
+ * @generated from message fairlead.v1.Fleet
+ */
+export declare type FleetJson = {
+  /**
+   * Connected now, at least 1.
+   *
+   * @generated from field: uint32 agents = 1;
+   */
+  agents?: number;
+};
+
+/**
+ * Describes the message fairlead.v1.Fleet.
+ * Use `create(FleetSchema)` to create a new message.
+ */
+export declare const FleetSchema: GenMessage<Fleet, {jsonType: FleetJson}>;
 
 /**
  * @generated from message fairlead.v1.Timeouts
@@ -742,6 +1710,176 @@ export declare type SecretJson = {
 export declare const SecretSchema: GenMessage<Secret, {jsonType: SecretJson}>;
 
 /**
+ * @generated from enum fairlead.v1.AuthenticationMode
+ */
+export enum AuthenticationMode {
+  /**
+   * @generated from enum value: AUTHENTICATION_MODE_UNSPECIFIED = 0;
+   */
+  AUTHENTICATION_MODE_UNSPECIFIED = 0,
+
+  /**
+   * The `user` header names the caller; credentials are ignored.
+   *
+   * @generated from enum value: AUTHENTICATION_NONE = 1;
+   */
+  AUTHENTICATION_NONE = 1,
+
+  /**
+   * @generated from enum value: AUTHENTICATION_API_KEYS = 2;
+   */
+  AUTHENTICATION_API_KEYS = 2,
+
+  /**
+   * @generated from enum value: AUTHENTICATION_JWT = 3;
+   */
+  AUTHENTICATION_JWT = 3,
+
+  /**
+   * @generated from enum value: AUTHENTICATION_API_KEYS_OR_JWT = 4;
+   */
+  AUTHENTICATION_API_KEYS_OR_JWT = 4,
+}
+
+/**
+ * @generated from enum fairlead.v1.AuthenticationMode
+ */
+export declare type AuthenticationModeJson = "AUTHENTICATION_MODE_UNSPECIFIED" | "AUTHENTICATION_NONE" | "AUTHENTICATION_API_KEYS" | "AUTHENTICATION_JWT" | "AUTHENTICATION_API_KEYS_OR_JWT";
+
+/**
+ * Describes the enum fairlead.v1.AuthenticationMode.
+ */
+export declare const AuthenticationModeSchema: GenEnum<AuthenticationMode, AuthenticationModeJson>;
+
+/**
+ * @generated from enum fairlead.v1.OnStoreFailure
+ */
+export enum OnStoreFailure {
+  /**
+   * @generated from enum value: ON_STORE_FAILURE_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * Each agent enforces its share in its own memory.
+   *
+   * @generated from enum value: ON_STORE_FAILURE_LOCAL = 1;
+   */
+  LOCAL = 1,
+
+  /**
+   * @generated from enum value: ON_STORE_FAILURE_DENY = 2;
+   */
+  DENY = 2,
+
+  /**
+   * @generated from enum value: ON_STORE_FAILURE_ALLOW = 3;
+   */
+  ALLOW = 3,
+}
+
+/**
+ * @generated from enum fairlead.v1.OnStoreFailure
+ */
+export declare type OnStoreFailureJson = "ON_STORE_FAILURE_UNSPECIFIED" | "ON_STORE_FAILURE_LOCAL" | "ON_STORE_FAILURE_DENY" | "ON_STORE_FAILURE_ALLOW";
+
+/**
+ * Describes the enum fairlead.v1.OnStoreFailure.
+ */
+export declare const OnStoreFailureSchema: GenEnum<OnStoreFailure, OnStoreFailureJson>;
+
+/**
+ * @generated from enum fairlead.v1.LimitUnit
+ */
+export enum LimitUnit {
+  /**
+   * @generated from enum value: LIMIT_UNIT_UNSPECIFIED = 0;
+   */
+  LIMIT_UNIT_UNSPECIFIED = 0,
+
+  /**
+   * @generated from enum value: LIMIT_REQUESTS = 1;
+   */
+  LIMIT_REQUESTS = 1,
+
+  /**
+   * @generated from enum value: LIMIT_TOKENS = 2;
+   */
+  LIMIT_TOKENS = 2,
+
+  /**
+   * @generated from enum value: LIMIT_INPUT_TOKENS = 3;
+   */
+  LIMIT_INPUT_TOKENS = 3,
+
+  /**
+   * @generated from enum value: LIMIT_OUTPUT_TOKENS = 4;
+   */
+  LIMIT_OUTPUT_TOKENS = 4,
+
+  /**
+   * @generated from enum value: LIMIT_CONCURRENCY = 5;
+   */
+  LIMIT_CONCURRENCY = 5,
+}
+
+/**
+ * @generated from enum fairlead.v1.LimitUnit
+ */
+export declare type LimitUnitJson = "LIMIT_UNIT_UNSPECIFIED" | "LIMIT_REQUESTS" | "LIMIT_TOKENS" | "LIMIT_INPUT_TOKENS" | "LIMIT_OUTPUT_TOKENS" | "LIMIT_CONCURRENCY";
+
+/**
+ * Describes the enum fairlead.v1.LimitUnit.
+ */
+export declare const LimitUnitSchema: GenEnum<LimitUnit, LimitUnitJson>;
+
+/**
+ * What a limit is counted for, each value of its own; without any, all that it holds for counts together.
+ *
+ * @generated from enum fairlead.v1.LimitEach
+ */
+export enum LimitEach {
+  /**
+   * @generated from enum value: LIMIT_EACH_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * @generated from enum value: LIMIT_EACH_CONSUMER = 1;
+   */
+  CONSUMER = 1,
+
+  /**
+   * The end-user that the `user` header names.
+   *
+   * @generated from enum value: LIMIT_EACH_USER = 2;
+   */
+  USER = 2,
+
+  /**
+   * @generated from enum value: LIMIT_EACH_MODEL = 3;
+   */
+  MODEL = 3,
+
+  /**
+   * @generated from enum value: LIMIT_EACH_ENDPOINT = 4;
+   */
+  ENDPOINT = 4,
+}
+
+/**
+ * What a limit is counted for, each value of its own; without any, all that it holds for counts together.
+ *
+ * @generated from enum fairlead.v1.LimitEach
+ */
+export declare type LimitEachJson = "LIMIT_EACH_UNSPECIFIED" | "LIMIT_EACH_CONSUMER" | "LIMIT_EACH_USER" | "LIMIT_EACH_MODEL" | "LIMIT_EACH_ENDPOINT";
+
+/**
+ * Describes the enum fairlead.v1.LimitEach.
+ */
+export declare const LimitEachSchema: GenEnum<LimitEach, LimitEachJson>;
+
+/**
  * @generated from enum fairlead.v1.TlsVersion
  */
 export enum TlsVersion {
@@ -811,4 +1949,34 @@ export declare type ValidationJson = "VALIDATION_UNSPECIFIED" | "VALIDATION_OFF"
  * Describes the enum fairlead.v1.Validation.
  */
 export declare const ValidationSchema: GenEnum<Validation, ValidationJson>;
+
+/**
+ * @generated from enum fairlead.v1.BudgetPeriod
+ */
+export enum BudgetPeriod {
+  /**
+   * @generated from enum value: BUDGET_PERIOD_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * @generated from enum value: BUDGET_PERIOD_DAY = 1;
+   */
+  DAY = 1,
+
+  /**
+   * @generated from enum value: BUDGET_PERIOD_MONTH = 2;
+   */
+  MONTH = 2,
+}
+
+/**
+ * @generated from enum fairlead.v1.BudgetPeriod
+ */
+export declare type BudgetPeriodJson = "BUDGET_PERIOD_UNSPECIFIED" | "BUDGET_PERIOD_DAY" | "BUDGET_PERIOD_MONTH";
+
+/**
+ * Describes the enum fairlead.v1.BudgetPeriod.
+ */
+export declare const BudgetPeriodSchema: GenEnum<BudgetPeriod, BudgetPeriodJson>;
 

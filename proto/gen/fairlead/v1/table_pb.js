@@ -2,7 +2,7 @@
 // @generated from file fairlead/v1/table.proto (package fairlead.v1, syntax proto3)
 /* eslint-disable */
 
-// The route table: what the control plane tells every agent, as xDS resources of four types.
+// The route table: what the control plane tells every agent, as xDS resources of six types.
 // Names and limits are settled by the plan; an agent only follows.
 
 import { enumDesc, fileDesc, messageDesc, tsEnum } from "@bufbuild/protobuf/codegenv2";
@@ -11,7 +11,7 @@ import { enumDesc, fileDesc, messageDesc, tsEnum } from "@bufbuild/protobuf/code
  * Describes the file fairlead/v1/table.proto.
  */
 export const file_fairlead_v1_table = /*@__PURE__*/
-  fileDesc("ChdmYWlybGVhZC92MS90YWJsZS5wcm90bxILZmFpcmxlYWQudjEivgIKB0dhdGV3YXkSKAoJbGlzdGVuZXJzGAEgAygLMhUuZmFpcmxlYWQudjEuTGlzdGVuZXISFQoNYWRtaW5fYWRkcmVzcxgCIAEoCRISCgphZG1pbl9wb3J0GAMgASgNEhYKDm1heF9ib2R5X2J5dGVzGAQgASgNEhUKDW1vZGVsX2hlYWRlcnMYBSADKAkSKwoKdmFsaWRhdGlvbhgGIAEoDjIXLmZhaXJsZWFkLnYxLlZhbGlkYXRpb24SFwoPZXhwbGFpbl9hbGxvd2VkGAcgASgIEhgKEGVuZHBvaW50X21ldHJpY3MYCCABKAgSGQoRY2xpZW50X2hlYWRlcnNfbXMYCSABKA0SGAoQY2xpZW50X3VwbG9hZF9tcxgKIAEoDRIaChJjb3JzX2FsbG93X29yaWdpbnMYCyADKAkiXgoITGlzdGVuZXISDAoEbmFtZRgBIAEoCRIPCgdhZGRyZXNzGAIgASgJEgwKBHBvcnQYAyABKA0SJQoDdGxzGAQgASgLMhguZmFpcmxlYWQudjEuTGlzdGVuZXJUbHMiSwoLTGlzdGVuZXJUbHMSDgoGc2VjcmV0GAEgASgJEiwKC21pbl92ZXJzaW9uGAIgASgOMhcuZmFpcmxlYWQudjEuVGxzVmVyc2lvbiKnAgoFTW9kZWwSCgoCaWQYASABKAkSDQoFbmFtZXMYAiADKAkSDwoHYWxpYXNlcxgDIAMoCRIMCgR0eXBlGAQgASgJEg8KB3ZlcnNpb24YBSABKAkSGgoSbWF4X2NvbnRleHRfbGVuZ3RoGAYgASgNEhAKCG93bmVkX2J5GAcgASgJEg8KB2NyZWF0ZWQYCCABKA0SJgoIYmFja2VuZHMYCSADKAsyFC5mYWlybGVhZC52MS5CYWNrZW5kEhAKCHN0cmF0ZWd5GAogASgJEhkKEWNsaWVudF9tYXlfY2hvb3NlGAsgASgIEicKCHRpbWVvdXRzGAwgASgLMhUuZmFpcmxlYWQudjEuVGltZW91dHMSFgoOcmV0cnlfYXR0ZW1wdHMYDSABKA0iVwoIVGltZW91dHMSEgoKY29ubmVjdF9tcxgBIAEoDRISCgpyZXF1ZXN0X21zGAIgASgNEhIKCmhlYWRlcnNfbXMYAyABKA0SDwoHaWRsZV9tcxgEIAEoDSKEAQoHQmFja2VuZBIMCgRuYW1lGAEgASgJEg8KB3J1bnRpbWUYAiABKAkSFgoOdXBzdHJlYW1fbW9kZWwYAyABKAkSEAoIY2FwYWNpdHkYBCABKAESEAoIcHJpb3JpdHkYBSABKA0SEwoGd2VpZ2h0GAYgASgNSACIAQFCCQoHX3dlaWdodCI5Cg1FbmRwb2ludEdyb3VwEigKCWVuZHBvaW50cxgBIAMoCzIVLmZhaXJsZWFkLnYxLkVuZHBvaW50IkcKCEVuZHBvaW50Eg8KB2FkZHJlc3MYASABKAkSCgoCaWQYAiABKAkSDAoEbmFtZRgDIAEoCRIQCghkcmFpbmluZxgEIAEoCCJiCgZTZWNyZXQSKwoEZGF0YRgBIAMoCzIdLmZhaXJsZWFkLnYxLlNlY3JldC5EYXRhRW50cnkaKwoJRGF0YUVudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoDDoCOAEqUwoKVGxzVmVyc2lvbhIbChdUTFNfVkVSU0lPTl9VTlNQRUNJRklFRBAAEhMKD1RMU19WRVJTSU9OXzFfMhABEhMKD1RMU19WRVJTSU9OXzFfMxACKmkKClZhbGlkYXRpb24SGgoWVkFMSURBVElPTl9VTlNQRUNJRklFRBAAEhIKDlZBTElEQVRJT05fT0ZGEAESFAoQVkFMSURBVElPTl9CQVNJQxACEhUKEVZBTElEQVRJT05fU1RSSUNUEANiBnByb3RvMw");
+  fileDesc("ChdmYWlybGVhZC92MS90YWJsZS5wcm90bxILZmFpcmxlYWQudjEikgQKB0dhdGV3YXkSKAoJbGlzdGVuZXJzGAEgAygLMhUuZmFpcmxlYWQudjEuTGlzdGVuZXISFQoNYWRtaW5fYWRkcmVzcxgCIAEoCRISCgphZG1pbl9wb3J0GAMgASgNEhYKDm1heF9ib2R5X2J5dGVzGAQgASgNEhUKDW1vZGVsX2hlYWRlcnMYBSADKAkSKwoKdmFsaWRhdGlvbhgGIAEoDjIXLmZhaXJsZWFkLnYxLlZhbGlkYXRpb24SFwoPZXhwbGFpbl9hbGxvd2VkGAcgASgIEhgKEGVuZHBvaW50X21ldHJpY3MYCCABKAgSGQoRY2xpZW50X2hlYWRlcnNfbXMYCSABKA0SGAoQY2xpZW50X3VwbG9hZF9tcxgKIAEoDRIaChJjb3JzX2FsbG93X29yaWdpbnMYCyADKAkSMwoOYXV0aGVudGljYXRpb24YDCABKAsyGy5mYWlybGVhZC52MS5BdXRoZW50aWNhdGlvbhIdChVoaWRlX2ZvcmJpZGRlbl9tb2RlbHMYDSABKAgSIgoGbGltaXRzGA4gAygLMhIuZmFpcmxlYWQudjEuTGltaXQSLAoQYW5vbnltb3VzX2xpbWl0cxgPIAMoCzISLmZhaXJsZWFkLnYxLkxpbWl0EiwKC2xpbWl0X3N0b3JlGBAgASgLMhcuZmFpcmxlYWQudjEuTGltaXRTdG9yZSJsCg5BdXRoZW50aWNhdGlvbhItCgRtb2RlGAEgASgOMh8uZmFpcmxlYWQudjEuQXV0aGVudGljYXRpb25Nb2RlEisKC2p3dF9pc3N1ZXJzGAIgAygLMhYuZmFpcmxlYWQudjEuSnd0SXNzdWVyIooBCglKd3RJc3N1ZXISDAoEbmFtZRgBIAEoCRIOCgZpc3N1ZXIYAiABKAkSEAoIandrc191cmwYAyABKAkSEQoJYXVkaWVuY2VzGAQgAygJEhYKDmNvbnN1bWVyX2NsYWltGAUgASgJEiIKAmNhGAYgASgLMhYuZmFpcmxlYWQudjEuU2VjcmV0S2V5IigKCVNlY3JldEtleRIOCgZzZWNyZXQYASABKAkSCwoDa2V5GAIgASgJInYKCkxpbWl0U3RvcmUSIwoGdmFsa2V5GAEgASgLMhMuZmFpcmxlYWQudjEuVmFsa2V5Ei8KCm9uX2ZhaWx1cmUYAiABKA4yGy5mYWlybGVhZC52MS5PblN0b3JlRmFpbHVyZRISCgp0aW1lb3V0X21zGAMgASgNIoYBCgZWYWxrZXkSCwoDdXJsGAEgASgJEhAKCHVzZXJuYW1lGAIgASgJEigKCHBhc3N3b3JkGAMgASgLMhYuZmFpcmxlYWQudjEuU2VjcmV0S2V5EiIKAmNhGAQgASgLMhYuZmFpcmxlYWQudjEuU2VjcmV0S2V5Eg8KB2NsdXN0ZXIYBSABKAgirgEKBUxpbWl0EiQKBHVuaXQYASABKA4yFi5mYWlybGVhZC52MS5MaW1pdFVuaXQSDgoGYW1vdW50GAIgASgDEhYKDnBlcmlvZF9zZWNvbmRzGAMgASgNEg4KBm1vZGVscxgEIAMoCRIRCgllbmRwb2ludHMYBSADKAkSJAoEZWFjaBgGIAMoDjIWLmZhaXJsZWFkLnYxLkxpbWl0RWFjaBIOCgZzaGFkb3cYByABKAgiXgoITGlzdGVuZXISDAoEbmFtZRgBIAEoCRIPCgdhZGRyZXNzGAIgASgJEgwKBHBvcnQYAyABKA0SJQoDdGxzGAQgASgLMhguZmFpcmxlYWQudjEuTGlzdGVuZXJUbHMiSwoLTGlzdGVuZXJUbHMSDgoGc2VjcmV0GAEgASgJEiwKC21pbl92ZXJzaW9uGAIgASgOMhcuZmFpcmxlYWQudjEuVGxzVmVyc2lvbiKHAwoFTW9kZWwSCgoCaWQYASABKAkSDQoFbmFtZXMYAiADKAkSDwoHYWxpYXNlcxgDIAMoCRIMCgR0eXBlGAQgASgJEg8KB3ZlcnNpb24YBSABKAkSGgoSbWF4X2NvbnRleHRfbGVuZ3RoGAYgASgNEhAKCG93bmVkX2J5GAcgASgJEg8KB2NyZWF0ZWQYCCABKA0SJgoIYmFja2VuZHMYCSADKAsyFC5mYWlybGVhZC52MS5CYWNrZW5kEhAKCHN0cmF0ZWd5GAogASgJEhkKEWNsaWVudF9tYXlfY2hvb3NlGAsgASgIEicKCHRpbWVvdXRzGAwgASgLMhUuZmFpcmxlYWQudjEuVGltZW91dHMSFgoOcmV0cnlfYXR0ZW1wdHMYDSABKA0SIgoGbGltaXRzGA4gAygLMhIuZmFpcmxlYWQudjEuTGltaXQSJQoHcHJpY2luZxgPIAEoCzIULmZhaXJsZWFkLnYxLlByaWNpbmcSEwoLZm9yY2VfdXNhZ2UYECABKAgiuwEKB1ByaWNpbmcSEAoIY3VycmVuY3kYASABKAkSFAoMcHJvbXB0X3Rva2VuGAIgASgDEiAKE2NhY2hlZF9wcm9tcHRfdG9rZW4YAyABKANIAIgBARIYChBjb21wbGV0aW9uX3Rva2VuGAQgASgDEg8KB3JlcXVlc3QYBSABKAMSDQoFaW1hZ2UYBiABKAMSFAoMYXVkaW9fbWludXRlGAcgASgDQhYKFF9jYWNoZWRfcHJvbXB0X3Rva2VuIv8BCghDb25zdW1lchINCgVuYW1lcxgBIAMoCRIlCghhcGlfa2V5cxgCIAMoCzITLmZhaXJsZWFkLnYxLkFwaUtleRIiCgNqd3QYAyADKAsyFS5mYWlybGVhZC52MS5Kd3RNYXRjaBINCgV1c2VycxgEIAMoCRIoCgZtb2RlbHMYBSABKAsyGC5mYWlybGVhZC52MS5Nb2RlbEFjY2VzcxIiCgZsaW1pdHMYBiADKAsyEi5mYWlybGVhZC52MS5MaW1pdBIjCgZidWRnZXQYByABKAsyEy5mYWlybGVhZC52MS5CdWRnZXQSFwoPZXhwbGFpbl9hbGxvd2VkGAggASgIIj0KBkFwaUtleRIOCgZzaGEyNTYYASABKAwSFQoNZXhwaXJlc19hdF9tcxgCIAEoAxIMCgRuYW1lGAMgASgJInwKCEp3dE1hdGNoEg4KBmlzc3VlchgBIAEoCRIxCgZjbGFpbXMYAiADKAsyIS5mYWlybGVhZC52MS5Kd3RNYXRjaC5DbGFpbXNFbnRyeRotCgtDbGFpbXNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBIh8KC01vZGVsQWNjZXNzEhAKCHBhdHRlcm5zGAEgAygJIn4KBkJ1ZGdldBIOCgZhbW91bnQYASABKAMSEAoIY3VycmVuY3kYAiABKAkSKQoGcGVyaW9kGAMgASgOMhkuZmFpcmxlYWQudjEuQnVkZ2V0UGVyaW9kEhEKCXRpbWVfem9uZRgEIAEoCRIUCgx3YXJuX3BlcmNlbnQYBSABKA0iFwoFRmxlZXQSDgoGYWdlbnRzGAEgASgNIlcKCFRpbWVvdXRzEhIKCmNvbm5lY3RfbXMYASABKA0SEgoKcmVxdWVzdF9tcxgCIAEoDRISCgpoZWFkZXJzX21zGAMgASgNEg8KB2lkbGVfbXMYBCABKA0ihAEKB0JhY2tlbmQSDAoEbmFtZRgBIAEoCRIPCgdydW50aW1lGAIgASgJEhYKDnVwc3RyZWFtX21vZGVsGAMgASgJEhAKCGNhcGFjaXR5GAQgASgBEhAKCHByaW9yaXR5GAUgASgNEhMKBndlaWdodBgGIAEoDUgAiAEBQgkKB193ZWlnaHQiOQoNRW5kcG9pbnRHcm91cBIoCgllbmRwb2ludHMYASADKAsyFS5mYWlybGVhZC52MS5FbmRwb2ludCJHCghFbmRwb2ludBIPCgdhZGRyZXNzGAEgASgJEgoKAmlkGAIgASgJEgwKBG5hbWUYAyABKAkSEAoIZHJhaW5pbmcYBCABKAgiYgoGU2VjcmV0EisKBGRhdGEYASADKAsyHS5mYWlybGVhZC52MS5TZWNyZXQuRGF0YUVudHJ5GisKCURhdGFFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAw6AjgBKqsBChJBdXRoZW50aWNhdGlvbk1vZGUSIwofQVVUSEVOVElDQVRJT05fTU9ERV9VTlNQRUNJRklFRBAAEhcKE0FVVEhFTlRJQ0FUSU9OX05PTkUQARIbChdBVVRIRU5USUNBVElPTl9BUElfS0VZUxACEhYKEkFVVEhFTlRJQ0FUSU9OX0pXVBADEiIKHkFVVEhFTlRJQ0FUSU9OX0FQSV9LRVlTX09SX0pXVBAEKoUBCg5PblN0b3JlRmFpbHVyZRIgChxPTl9TVE9SRV9GQUlMVVJFX1VOU1BFQ0lGSUVEEAASGgoWT05fU1RPUkVfRkFJTFVSRV9MT0NBTBABEhkKFU9OX1NUT1JFX0ZBSUxVUkVfREVOWRACEhoKFk9OX1NUT1JFX0ZBSUxVUkVfQUxMT1cQAyqVAQoJTGltaXRVbml0EhoKFkxJTUlUX1VOSVRfVU5TUEVDSUZJRUQQABISCg5MSU1JVF9SRVFVRVNUUxABEhAKDExJTUlUX1RPS0VOUxACEhYKEkxJTUlUX0lOUFVUX1RPS0VOUxADEhcKE0xJTUlUX09VVFBVVF9UT0tFTlMQBBIVChFMSU1JVF9DT05DVVJSRU5DWRAFKoQBCglMaW1pdEVhY2gSGgoWTElNSVRfRUFDSF9VTlNQRUNJRklFRBAAEhcKE0xJTUlUX0VBQ0hfQ09OU1VNRVIQARITCg9MSU1JVF9FQUNIX1VTRVIQAhIUChBMSU1JVF9FQUNIX01PREVMEAMSFwoTTElNSVRfRUFDSF9FTkRQT0lOVBAEKlMKClRsc1ZlcnNpb24SGwoXVExTX1ZFUlNJT05fVU5TUEVDSUZJRUQQABITCg9UTFNfVkVSU0lPTl8xXzIQARITCg9UTFNfVkVSU0lPTl8xXzMQAippCgpWYWxpZGF0aW9uEhoKFlZBTElEQVRJT05fVU5TUEVDSUZJRUQQABISCg5WQUxJREFUSU9OX09GRhABEhQKEFZBTElEQVRJT05fQkFTSUMQAhIVChFWQUxJREFUSU9OX1NUUklDVBADKl0KDEJ1ZGdldFBlcmlvZBIdChlCVURHRVRfUEVSSU9EX1VOU1BFQ0lGSUVEEAASFQoRQlVER0VUX1BFUklPRF9EQVkQARIXChNCVURHRVRfUEVSSU9EX01PTlRIEAJiBnByb3RvMw");
 
 /**
  * Describes the message fairlead.v1.Gateway.
@@ -21,66 +21,207 @@ export const GatewaySchema = /*@__PURE__*/
   messageDesc(file_fairlead_v1_table, 0);
 
 /**
+ * Describes the message fairlead.v1.Authentication.
+ * Use `create(AuthenticationSchema)` to create a new message.
+ */
+export const AuthenticationSchema = /*@__PURE__*/
+  messageDesc(file_fairlead_v1_table, 1);
+
+/**
+ * Describes the message fairlead.v1.JwtIssuer.
+ * Use `create(JwtIssuerSchema)` to create a new message.
+ */
+export const JwtIssuerSchema = /*@__PURE__*/
+  messageDesc(file_fairlead_v1_table, 2);
+
+/**
+ * Describes the message fairlead.v1.SecretKey.
+ * Use `create(SecretKeySchema)` to create a new message.
+ */
+export const SecretKeySchema = /*@__PURE__*/
+  messageDesc(file_fairlead_v1_table, 3);
+
+/**
+ * Describes the message fairlead.v1.LimitStore.
+ * Use `create(LimitStoreSchema)` to create a new message.
+ */
+export const LimitStoreSchema = /*@__PURE__*/
+  messageDesc(file_fairlead_v1_table, 4);
+
+/**
+ * Describes the message fairlead.v1.Valkey.
+ * Use `create(ValkeySchema)` to create a new message.
+ */
+export const ValkeySchema = /*@__PURE__*/
+  messageDesc(file_fairlead_v1_table, 5);
+
+/**
+ * Describes the message fairlead.v1.Limit.
+ * Use `create(LimitSchema)` to create a new message.
+ */
+export const LimitSchema = /*@__PURE__*/
+  messageDesc(file_fairlead_v1_table, 6);
+
+/**
  * Describes the message fairlead.v1.Listener.
  * Use `create(ListenerSchema)` to create a new message.
  */
 export const ListenerSchema = /*@__PURE__*/
-  messageDesc(file_fairlead_v1_table, 1);
+  messageDesc(file_fairlead_v1_table, 7);
 
 /**
  * Describes the message fairlead.v1.ListenerTls.
  * Use `create(ListenerTlsSchema)` to create a new message.
  */
 export const ListenerTlsSchema = /*@__PURE__*/
-  messageDesc(file_fairlead_v1_table, 2);
+  messageDesc(file_fairlead_v1_table, 8);
 
 /**
  * Describes the message fairlead.v1.Model.
  * Use `create(ModelSchema)` to create a new message.
  */
 export const ModelSchema = /*@__PURE__*/
-  messageDesc(file_fairlead_v1_table, 3);
+  messageDesc(file_fairlead_v1_table, 9);
+
+/**
+ * Describes the message fairlead.v1.Pricing.
+ * Use `create(PricingSchema)` to create a new message.
+ */
+export const PricingSchema = /*@__PURE__*/
+  messageDesc(file_fairlead_v1_table, 10);
+
+/**
+ * Describes the message fairlead.v1.Consumer.
+ * Use `create(ConsumerSchema)` to create a new message.
+ */
+export const ConsumerSchema = /*@__PURE__*/
+  messageDesc(file_fairlead_v1_table, 11);
+
+/**
+ * Describes the message fairlead.v1.ApiKey.
+ * Use `create(ApiKeySchema)` to create a new message.
+ */
+export const ApiKeySchema = /*@__PURE__*/
+  messageDesc(file_fairlead_v1_table, 12);
+
+/**
+ * Describes the message fairlead.v1.JwtMatch.
+ * Use `create(JwtMatchSchema)` to create a new message.
+ */
+export const JwtMatchSchema = /*@__PURE__*/
+  messageDesc(file_fairlead_v1_table, 13);
+
+/**
+ * Describes the message fairlead.v1.ModelAccess.
+ * Use `create(ModelAccessSchema)` to create a new message.
+ */
+export const ModelAccessSchema = /*@__PURE__*/
+  messageDesc(file_fairlead_v1_table, 14);
+
+/**
+ * Describes the message fairlead.v1.Budget.
+ * Use `create(BudgetSchema)` to create a new message.
+ */
+export const BudgetSchema = /*@__PURE__*/
+  messageDesc(file_fairlead_v1_table, 15);
+
+/**
+ * Describes the message fairlead.v1.Fleet.
+ * Use `create(FleetSchema)` to create a new message.
+ */
+export const FleetSchema = /*@__PURE__*/
+  messageDesc(file_fairlead_v1_table, 16);
 
 /**
  * Describes the message fairlead.v1.Timeouts.
  * Use `create(TimeoutsSchema)` to create a new message.
  */
 export const TimeoutsSchema = /*@__PURE__*/
-  messageDesc(file_fairlead_v1_table, 4);
+  messageDesc(file_fairlead_v1_table, 17);
 
 /**
  * Describes the message fairlead.v1.Backend.
  * Use `create(BackendSchema)` to create a new message.
  */
 export const BackendSchema = /*@__PURE__*/
-  messageDesc(file_fairlead_v1_table, 5);
+  messageDesc(file_fairlead_v1_table, 18);
 
 /**
  * Describes the message fairlead.v1.EndpointGroup.
  * Use `create(EndpointGroupSchema)` to create a new message.
  */
 export const EndpointGroupSchema = /*@__PURE__*/
-  messageDesc(file_fairlead_v1_table, 6);
+  messageDesc(file_fairlead_v1_table, 19);
 
 /**
  * Describes the message fairlead.v1.Endpoint.
  * Use `create(EndpointSchema)` to create a new message.
  */
 export const EndpointSchema = /*@__PURE__*/
-  messageDesc(file_fairlead_v1_table, 7);
+  messageDesc(file_fairlead_v1_table, 20);
 
 /**
  * Describes the message fairlead.v1.Secret.
  * Use `create(SecretSchema)` to create a new message.
  */
 export const SecretSchema = /*@__PURE__*/
-  messageDesc(file_fairlead_v1_table, 8);
+  messageDesc(file_fairlead_v1_table, 21);
+
+/**
+ * Describes the enum fairlead.v1.AuthenticationMode.
+ */
+export const AuthenticationModeSchema = /*@__PURE__*/
+  enumDesc(file_fairlead_v1_table, 0);
+
+/**
+ * @generated from enum fairlead.v1.AuthenticationMode
+ */
+export const AuthenticationMode = /*@__PURE__*/
+  tsEnum(AuthenticationModeSchema);
+
+/**
+ * Describes the enum fairlead.v1.OnStoreFailure.
+ */
+export const OnStoreFailureSchema = /*@__PURE__*/
+  enumDesc(file_fairlead_v1_table, 1);
+
+/**
+ * @generated from enum fairlead.v1.OnStoreFailure
+ */
+export const OnStoreFailure = /*@__PURE__*/
+  tsEnum(OnStoreFailureSchema);
+
+/**
+ * Describes the enum fairlead.v1.LimitUnit.
+ */
+export const LimitUnitSchema = /*@__PURE__*/
+  enumDesc(file_fairlead_v1_table, 2);
+
+/**
+ * @generated from enum fairlead.v1.LimitUnit
+ */
+export const LimitUnit = /*@__PURE__*/
+  tsEnum(LimitUnitSchema);
+
+/**
+ * Describes the enum fairlead.v1.LimitEach.
+ */
+export const LimitEachSchema = /*@__PURE__*/
+  enumDesc(file_fairlead_v1_table, 3);
+
+/**
+ * What a limit is counted for, each value of its own; without any, all that it holds for counts together.
+ *
+ * @generated from enum fairlead.v1.LimitEach
+ */
+export const LimitEach = /*@__PURE__*/
+  tsEnum(LimitEachSchema);
 
 /**
  * Describes the enum fairlead.v1.TlsVersion.
  */
 export const TlsVersionSchema = /*@__PURE__*/
-  enumDesc(file_fairlead_v1_table, 0);
+  enumDesc(file_fairlead_v1_table, 4);
 
 /**
  * @generated from enum fairlead.v1.TlsVersion
@@ -92,11 +233,23 @@ export const TlsVersion = /*@__PURE__*/
  * Describes the enum fairlead.v1.Validation.
  */
 export const ValidationSchema = /*@__PURE__*/
-  enumDesc(file_fairlead_v1_table, 1);
+  enumDesc(file_fairlead_v1_table, 5);
 
 /**
  * @generated from enum fairlead.v1.Validation
  */
 export const Validation = /*@__PURE__*/
   tsEnum(ValidationSchema);
+
+/**
+ * Describes the enum fairlead.v1.BudgetPeriod.
+ */
+export const BudgetPeriodSchema = /*@__PURE__*/
+  enumDesc(file_fairlead_v1_table, 6);
+
+/**
+ * @generated from enum fairlead.v1.BudgetPeriod
+ */
+export const BudgetPeriod = /*@__PURE__*/
+  tsEnum(BudgetPeriodSchema);
 
