@@ -109,7 +109,7 @@ describe('an access record', () => {
         model: 'm',
         upstream: '127.0.0.1:38101',
         attempts: 2,
-        usage: { status: 'complete', promptTokens: 11, completionTokens: 7 },
+        usage: { status: 'complete', promptTokens: 11, cachedPromptTokens: undefined, completionTokens: 7 },
         flags: new Set(),
       },
     );
@@ -195,14 +195,15 @@ describe('token usage', () => {
     const tokens = fc.option(fc.nat({ max: 2 ** 40 }), { nil: undefined });
     const statuses = fc.constantFrom('COMPLETE', 'PARTIAL', 'FAILED');
     fc.assert(
-      fc.property(tokens, tokens, statuses, (promptTokens, completionTokens, status) => {
+      fc.property(tokens, tokens, tokens, statuses, (promptTokens, cachedPromptTokens, completionTokens, status) => {
         const usage = entryWith({
           ...(promptTokens !== undefined && { inputTokens: BigInt(promptTokens) }),
           ...(completionTokens !== undefined && { outputTokens: BigInt(completionTokens) }),
+          ...(cachedPromptTokens !== undefined && { inputTokenDetails: { cachedTokens: BigInt(cachedPromptTokens) } }),
           totalTokens: 999n,
           extractionStatus: TokenUsage_ExtractionStatus[status as 'COMPLETE'],
         });
-        assert.deepEqual(usage, { status: status.toLowerCase(), promptTokens, completionTokens });
+        assert.deepEqual(usage, { status: status.toLowerCase(), promptTokens, cachedPromptTokens, completionTokens });
       }),
     );
   });

@@ -1,6 +1,8 @@
 /** Tokens of one exchange. */
 export interface Tokens {
   readonly prompt: number;
+  /** Those of the prompt that the engine had cached; 0 where it did not say. */
+  readonly cachedPrompt: number;
   readonly completion: number;
 }
 
@@ -33,10 +35,10 @@ const TEXT_BYTES_PER_TOKEN = 4;
 /** The tokens of an answer that told no usage, by its size. An answer that is an error generated nothing. */
 export function tokensBySize(evidence: Evidence): Tokens {
   const { promptTokens, outputTokens, stream, status, responseBytes } = evidence;
-  if (status < 200 || status >= 300) return { prompt: 0, completion: 0 };
-  if (outputTokens === 0) return { prompt: promptTokens, completion: 0 };
+  if (status < 200 || status >= 300) return { prompt: 0, cachedPrompt: 0, completion: 0 };
+  if (outputTokens === 0) return { prompt: promptTokens, cachedPrompt: 0, completion: 0 };
   const completion = stream
     ? responseBytes / EVENT_BYTES_PER_TOKEN
     : Math.max(0, responseBytes - JSON_ENVELOPE_BYTES) / TEXT_BYTES_PER_TOKEN;
-  return { prompt: promptTokens, completion: Math.ceil(completion) };
+  return { prompt: promptTokens, cachedPrompt: 0, completion: Math.ceil(completion) };
 }

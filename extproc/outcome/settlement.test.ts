@@ -12,28 +12,53 @@ const { end: answered } = recorded('answered');
 
 describe('a settlement', () => {
   it('takes the tokens that the answer told', () => {
-    assert.deepEqual(settlementOf(answered, chat), { tokens: { prompt: 11, completion: 7 }, kind: 'usage' });
-  });
-
-  it('of an embedding has the prompt only', () => {
-    const usage = { status: 'complete', promptTokens: 40, completionTokens: undefined } as const;
-    assert.deepEqual(settlementOf({ ...answered, usage }, embeddings), {
-      tokens: { prompt: 40, completion: 0 },
+    assert.deepEqual(settlementOf(answered, chat), {
+      tokens: { prompt: 11, cachedPrompt: 0, completion: 7 },
       kind: 'usage',
     });
   });
 
+  it('of an embedding has the prompt only', () => {
+    const usage = {
+      status: 'complete',
+      promptTokens: 40,
+      cachedPromptTokens: undefined,
+      completionTokens: undefined,
+    } as const;
+    assert.deepEqual(settlementOf({ ...answered, usage }, embeddings), {
+      tokens: { prompt: 40, cachedPrompt: 0, completion: 0 },
+      kind: 'usage',
+    });
+  });
+
+  it('tells what of the prompt was cached, which is never more than the prompt', () => {
+    const usage = { status: 'complete', promptTokens: 40, cachedPromptTokens: 32, completionTokens: 1 } as const;
+    const settled = (cachedPromptTokens: number) =>
+      settlementOf({ ...answered, usage: { ...usage, cachedPromptTokens } }, chat).tokens;
+    assert.deepEqual(settled(32), { prompt: 40, cachedPrompt: 32, completion: 1 });
+    assert.deepEqual(settled(41), { prompt: 40, cachedPrompt: 40, completion: 1 });
+  });
+
   it('estimates where the answer told nothing', () => {
     const record = { ...answered, usage: undefined, responseBytes: 22_000 };
-    assert.deepEqual(settlementOf(record, streamed), { tokens: { prompt: 100, completion: 100 }, kind: 'estimate' });
+    assert.deepEqual(settlementOf(record, streamed), {
+      tokens: { prompt: 100, cachedPrompt: 0, completion: 100 },
+      kind: 'estimate',
+    });
   });
 
   it('believes of usage that was not read to its end what is more than the estimate', () => {
-    const usage = { status: 'partial', promptTokens: 3_000, completionTokens: 50 } as const;
+    const usage = {
+      status: 'partial',
+      promptTokens: 3_000,
+      cachedPromptTokens: undefined,
+      completionTokens: 50,
+    } as const;
     const record = { ...answered, usage, responseBytes: 22_000 };
-    assert.deepEqual(settlementOf(record, streamed).tokens, { prompt: 3_000, completion: 100 });
+    assert.deepEqual(settlementOf(record, streamed).tokens, { prompt: 3_000, cachedPrompt: 0, completion: 100 });
     assert.deepEqual(settlementOf({ ...record, responseBytes: 220 }, streamed).tokens, {
       prompt: 3_000,
+      cachedPrompt: 0,
       completion: 50,
     });
     assert.equal(settlementOf(record, streamed).kind, 'estimate');
@@ -42,12 +67,15 @@ describe('a settlement', () => {
   for (const name of ['reset', '400', '503, then 503', 'no such endpoint', 'client gone before headers']) {
     it(`finds nothing to settle: ${name}`, () => {
       const settlement = settlementOf(recorded(name).end, chat);
-      assert.deepEqual(settlement, { tokens: { prompt: 0, completion: 0 }, kind: 'nothing' });
+      assert.deepEqual(settlement, { tokens: { prompt: 0, cachedPrompt: 0, completion: 0 }, kind: 'nothing' });
     });
   }
 
   it('without a record takes the forecast', () => {
-    assert.deepEqual(settlementWithoutRecord(chat), { tokens: { prompt: 100, completion: 256 }, kind: 'no_record' });
+    assert.deepEqual(settlementWithoutRecord(chat), {
+      tokens: { prompt: 100, cachedPrompt: 0, completion: 256 },
+      kind: 'no_record',
+    });
   });
 });
 
@@ -88,6 +116,6 @@ describe('tokens by size', () => {
 
   it('of an endpoint that generates nothing are those of the prompt', () => {
     const tokens = tokensBySize({ ...evidence, outputTokens: 0, responseBytes: 20_000_000 });
-    assert.deepEqual(tokens, { prompt: 100, completion: 0 });
+    assert.deepEqual(tokens, { prompt: 100, cachedPrompt: 0, completion: 0 });
   });
 });

@@ -23,16 +23,17 @@ interface Settlement {
 export function settlementOf(record: AccessRecord, forecast: Forecast): Settlement {
   const { usage, status, responseBytes } = record;
   const estimate = tokensBySize({ ...forecast, status, responseBytes });
-  if (usage?.status === 'complete') {
-    const prompt = usage.promptTokens ?? estimate.prompt;
-    return { tokens: { prompt, completion: usage.completionTokens ?? 0 }, kind: 'usage' };
-  }
   const prompt = usage?.promptTokens ?? estimate.prompt;
+  // More than the whole prompt cannot have been cached, whatever the engine says.
+  const cachedPrompt = Math.min(prompt, usage?.cachedPromptTokens ?? 0);
+  if (usage?.status === 'complete') {
+    return { tokens: { prompt, cachedPrompt, completion: usage.completionTokens ?? 0 }, kind: 'usage' };
+  }
   const completion = Math.max(usage?.completionTokens ?? 0, estimate.completion);
-  return { tokens: { prompt, completion }, kind: prompt + completion > 0 ? 'estimate' : 'nothing' };
+  return { tokens: { prompt, cachedPrompt, completion }, kind: prompt + completion > 0 ? 'estimate' : 'nothing' };
 }
 
 /** What is taken for granted where no record came. */
 export function settlementWithoutRecord({ promptTokens, outputTokens }: Forecast): Settlement {
-  return { tokens: { prompt: promptTokens, completion: outputTokens }, kind: 'no_record' };
+  return { tokens: { prompt: promptTokens, cachedPrompt: 0, completion: outputTokens }, kind: 'no_record' };
 }

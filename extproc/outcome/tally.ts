@@ -28,7 +28,7 @@ export class Tally {
     add(this.#requests, model + SEPARATOR + backend + SEPARATOR + code, 1);
   }
 
-  tokens(model: string, { prompt, completion }: Tokens): void {
+  tokens(model: string, { prompt, completion }: Omit<Tokens, 'cachedPrompt'>): void {
     add(this.#promptTokens, model, prompt);
     add(this.#completionTokens, model, completion);
   }
