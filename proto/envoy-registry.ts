@@ -8,6 +8,7 @@ import { file_envoy_extensions_filters_http_cors_v3_cors as cors } from './gen/e
 import { file_envoy_extensions_filters_http_ext_proc_v3_ext_proc as extProc } from './gen/envoy/extensions/filters/http/ext_proc/v3/ext_proc_pb.js';
 import { file_envoy_extensions_filters_http_header_mutation_v3_header_mutation as headerMutation } from './gen/envoy/extensions/filters/http/header_mutation/v3/header_mutation_pb.js';
 import { file_envoy_extensions_filters_http_health_check_v3_health_check as healthCheck } from './gen/envoy/extensions/filters/http/health_check/v3/health_check_pb.js';
+import { file_envoy_extensions_filters_http_jwt_authn_v3_config as jwtAuthn } from './gen/envoy/extensions/filters/http/jwt_authn/v3/config_pb.js';
 import { file_envoy_extensions_filters_http_rbac_v3_rbac as rbac } from './gen/envoy/extensions/filters/http/rbac/v3/rbac_pb.js';
 import { file_envoy_extensions_filters_http_router_v3_router as router } from './gen/envoy/extensions/filters/http/router/v3/router_pb.js';
 import { file_envoy_extensions_filters_http_upstream_codec_v3_upstream_codec as upstreamCodec } from './gen/envoy/extensions/filters/http/upstream_codec/v3/upstream_codec_pb.js';
@@ -34,6 +35,7 @@ export const envoyRegistry: Registry = createRegistry(
   extProc,
   headerMutation,
   healthCheck,
+  jwtAuthn,
   rbac,
   router,
   upstreamCodec,

@@ -20,13 +20,27 @@ export const MAX_RETRIES_HEADER = 'x-envoy-max-retries';
 /** Dynamic metadata that extproc sets. */
 export const EXCHANGE_NAMESPACE = 'fairlead';
 /** What is in it, as text; each only where there is something to say. */
-export type ExchangeFact = 'id' | 'admitted' | 'model' | 'backend' | 'runtime' | 'strategy' | 'explain';
+export type ExchangeFact =
+  | 'id'
+  | 'admitted'
+  | 'consumer'
+  | 'model'
+  | 'backend'
+  | 'runtime'
+  | 'strategy'
+  | 'explain'
+  | RateLimitFact;
+/** What the client learns of its tightest limit on requests, and on tokens: the values of its `x-ratelimit-*` headers. */
+export type RateLimitFact = `rl_${'limit' | 'remaining' | 'reset'}_${'requests' | 'tokens'}`;
 /** The value of `admitted`: nothing passes without. */
 export const ADMITTED = '1';
 
 /** Dynamic metadata with the picked endpoints, in order: "ip:port,ip:port". */
 export const PICK_NAMESPACE = 'envoy.lb';
 export const PICK_KEY = 'x-gateway-destination-endpoint';
+
+/** Dynamic metadata of Envoy's token filter: the claims of the token that it accepted, under its issuer's name. */
+export const JWT_NAMESPACE = 'envoy.filters.http.jwt_authn';
 
 /** Typed metadata in which Envoy's AI protocol manager leaves the tokens that it read. */
 export const TOKEN_USAGE_NAMESPACE = 'envoy.ai.token_usage';

@@ -4,9 +4,10 @@
 
 import type { GenEnum, GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
 import type { Message } from "@bufbuild/protobuf";
-import type { Any, AnyJson, Duration, DurationJson } from "@bufbuild/protobuf/wkt";
+import type { Any, AnyJson, BoolValueJson, Duration, DurationJson } from "@bufbuild/protobuf/wkt";
 import type { ClusterLoadAssignment, ClusterLoadAssignmentJson } from "../../endpoint/v3/endpoint_pb.js";
 import type { CircuitBreakers, CircuitBreakersJson } from "./circuit_breaker_pb.js";
+import type { TransportSocket, TransportSocketJson } from "../../core/v3/base_pb.js";
 import type { ConfigSource, ConfigSourceJson } from "../../core/v3/config_source_pb.js";
 import type { Percent, PercentJson } from "../../../type/v3/percent_pb.js";
 import type { TypedExtensionConfig, TypedExtensionConfigJson } from "../../core/v3/extension_pb.js";
@@ -49,7 +50,7 @@ export declare type Cluster = Message<"envoy.config.cluster.v3.Cluster"> & {
   connectTimeout?: Duration | undefined;
 
   /**
-   * For STATIC clusters.
+   * For clusters whose endpoints the configuration names: STATIC, STRICT_DNS and LOGICAL_DNS.
    *
    * @generated from field: envoy.config.endpoint.v3.ClusterLoadAssignment load_assignment = 33;
    */
@@ -59,6 +60,23 @@ export declare type Cluster = Message<"envoy.config.cluster.v3.Cluster"> & {
    * @generated from field: envoy.config.cluster.v3.CircuitBreakers circuit_breakers = 10;
    */
   circuitBreakers?: CircuitBreakers | undefined;
+
+  /**
+   * @generated from field: envoy.config.cluster.v3.Cluster.DnsLookupFamily dns_lookup_family = 17;
+   */
+  dnsLookupFamily: Cluster_DnsLookupFamily;
+
+  /**
+   * Whether a name that is not resolved yet holds up all that waits for clusters; true unless set.
+   *
+   * @generated from field: google.protobuf.BoolValue wait_for_warm_on_init = 54;
+   */
+  waitForWarmOnInit?: boolean | undefined;
+
+  /**
+   * @generated from field: envoy.config.core.v3.TransportSocket transport_socket = 24;
+   */
+  transportSocket?: TransportSocket | undefined;
 
   /**
    * @generated from field: envoy.config.cluster.v3.Cluster.CommonLbConfig common_lb_config = 27;
@@ -103,7 +121,7 @@ export declare type ClusterJson = {
   connectTimeout?: DurationJson;
 
   /**
-   * For STATIC clusters.
+   * For clusters whose endpoints the configuration names: STATIC, STRICT_DNS and LOGICAL_DNS.
    *
    * @generated from field: envoy.config.endpoint.v3.ClusterLoadAssignment load_assignment = 33;
    */
@@ -113,6 +131,23 @@ export declare type ClusterJson = {
    * @generated from field: envoy.config.cluster.v3.CircuitBreakers circuit_breakers = 10;
    */
   circuitBreakers?: CircuitBreakersJson;
+
+  /**
+   * @generated from field: envoy.config.cluster.v3.Cluster.DnsLookupFamily dns_lookup_family = 17;
+   */
+  dnsLookupFamily?: Cluster_DnsLookupFamilyJson;
+
+  /**
+   * Whether a name that is not resolved yet holds up all that waits for clusters; true unless set.
+   *
+   * @generated from field: google.protobuf.BoolValue wait_for_warm_on_init = 54;
+   */
+  waitForWarmOnInit?: BoolValueJson;
+
+  /**
+   * @generated from field: envoy.config.core.v3.TransportSocket transport_socket = 24;
+   */
+  transportSocket?: TransportSocketJson;
 
   /**
    * @generated from field: envoy.config.cluster.v3.Cluster.CommonLbConfig common_lb_config = 27;
@@ -245,6 +280,48 @@ export declare type Cluster_DiscoveryTypeJson = "STATIC" | "STRICT_DNS" | "LOGIC
  * Describes the enum envoy.config.cluster.v3.Cluster.DiscoveryType.
  */
 export declare const Cluster_DiscoveryTypeSchema: GenEnum<Cluster_DiscoveryType, Cluster_DiscoveryTypeJson>;
+
+/**
+ * @generated from enum envoy.config.cluster.v3.Cluster.DnsLookupFamily
+ */
+export enum Cluster_DnsLookupFamily {
+  /**
+   * @generated from enum value: AUTO = 0;
+   */
+  AUTO = 0,
+
+  /**
+   * @generated from enum value: V4_ONLY = 1;
+   */
+  V4_ONLY = 1,
+
+  /**
+   * @generated from enum value: V6_ONLY = 2;
+   */
+  V6_ONLY = 2,
+
+  /**
+   * @generated from enum value: V4_PREFERRED = 3;
+   */
+  V4_PREFERRED = 3,
+
+  /**
+   * Connects to whichever answers first.
+   *
+   * @generated from enum value: ALL = 4;
+   */
+  ALL = 4,
+}
+
+/**
+ * @generated from enum envoy.config.cluster.v3.Cluster.DnsLookupFamily
+ */
+export declare type Cluster_DnsLookupFamilyJson = "AUTO" | "V4_ONLY" | "V6_ONLY" | "V4_PREFERRED" | "ALL";
+
+/**
+ * Describes the enum envoy.config.cluster.v3.Cluster.DnsLookupFamily.
+ */
+export declare const Cluster_DnsLookupFamilySchema: GenEnum<Cluster_DnsLookupFamily, Cluster_DnsLookupFamilyJson>;
 
 /**
  * The first policy that this Envoy knows is used.

@@ -306,6 +306,12 @@ export declare type DataSource = Message<"envoy.config.core.v3.DataSource"> & {
    */
   specifier: {
     /**
+     * @generated from field: string filename = 1;
+     */
+    value: string;
+    case: "filename";
+  } | {
+    /**
      * @generated from field: bytes inline_bytes = 2;
      */
     value: Uint8Array;
@@ -323,6 +329,11 @@ export declare type DataSource = Message<"envoy.config.core.v3.DataSource"> & {
  * @generated from message envoy.config.core.v3.DataSource
  */
 export declare type DataSourceJson = {
+  /**
+   * @generated from field: string filename = 1;
+   */
+  filename?: string;
+
   /**
    * @generated from field: bytes inline_bytes = 2;
    */

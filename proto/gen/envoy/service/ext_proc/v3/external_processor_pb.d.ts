@@ -4,8 +4,8 @@
 
 import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import type { JsonObject, Message } from "@bufbuild/protobuf";
+import type { HeaderMap, HeaderMapJson, HeaderValueOption, HeaderValueOptionJson, Metadata, MetadataJson } from "../../../config/core/v3/base_pb.js";
 import type { StructJson } from "@bufbuild/protobuf/wkt";
-import type { HeaderMap, HeaderMapJson, HeaderValueOption, HeaderValueOptionJson } from "../../../config/core/v3/base_pb.js";
 import type { HttpStatus, HttpStatusJson } from "../../../type/v3/http_status_pb.js";
 
 /**
@@ -39,6 +39,13 @@ export declare type ProcessingRequest = Message<"envoy.service.ext_proc.v3.Proce
     value: HttpTrailers;
     case: "responseTrailers";
   } | { case: undefined; value?: undefined };
+
+  /**
+   * What filters before this one found out, of the namespaces that the configuration forwards.
+   *
+   * @generated from field: envoy.config.core.v3.Metadata metadata_context = 8;
+   */
+  metadataContext?: Metadata | undefined;
 };
 
 /**
@@ -59,6 +66,13 @@ export declare type ProcessingRequestJson = {
    * @generated from field: envoy.service.ext_proc.v3.HttpTrailers response_trailers = 7;
    */
   responseTrailers?: HttpTrailersJson;
+
+  /**
+   * What filters before this one found out, of the namespaces that the configuration forwards.
+   *
+   * @generated from field: envoy.config.core.v3.Metadata metadata_context = 8;
+   */
+  metadataContext?: MetadataJson;
 };
 
 /**

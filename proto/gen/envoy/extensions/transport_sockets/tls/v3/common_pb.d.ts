@@ -5,6 +5,7 @@
 import type { GenEnum, GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
 import type { Message } from "@bufbuild/protobuf";
 import type { DataSource, DataSourceJson } from "../../../../config/core/v3/base_pb.js";
+import type { StringMatcher, StringMatcherJson } from "../../../../type/matcher/v3/string_pb.js";
 
 /**
  * Describes the file envoy/extensions/transport_sockets/tls/v3/common.proto.
@@ -116,4 +117,132 @@ export declare type TlsCertificateJson = {
  * Use `create(TlsCertificateSchema)` to create a new message.
  */
 export declare const TlsCertificateSchema: GenMessage<TlsCertificate, {jsonType: TlsCertificateJson}>;
+
+/**
+ * By what the other side is known.
+ *
+ * @generated from message envoy.extensions.transport_sockets.tls.v3.CertificateValidationContext
+ */
+export declare type CertificateValidationContext = Message<"envoy.extensions.transport_sockets.tls.v3.CertificateValidationContext"> & {
+  /**
+   * In PEM.
+   *
+   * @generated from field: envoy.config.core.v3.DataSource trusted_ca = 1;
+   */
+  trustedCa?: DataSource | undefined;
+
+  /**
+   * Any of them must fit; none: any certificate of the authority is taken.
+   *
+   * @generated from field: repeated envoy.extensions.transport_sockets.tls.v3.SubjectAltNameMatcher match_typed_subject_alt_names = 15;
+   */
+  matchTypedSubjectAltNames: SubjectAltNameMatcher[];
+};
+
+/**
+ * By what the other side is known.
+ *
+ * @generated from message envoy.extensions.transport_sockets.tls.v3.CertificateValidationContext
+ */
+export declare type CertificateValidationContextJson = {
+  /**
+   * In PEM.
+   *
+   * @generated from field: envoy.config.core.v3.DataSource trusted_ca = 1;
+   */
+  trustedCa?: DataSourceJson;
+
+  /**
+   * Any of them must fit; none: any certificate of the authority is taken.
+   *
+   * @generated from field: repeated envoy.extensions.transport_sockets.tls.v3.SubjectAltNameMatcher match_typed_subject_alt_names = 15;
+   */
+  matchTypedSubjectAltNames?: SubjectAltNameMatcherJson[];
+};
+
+/**
+ * Describes the message envoy.extensions.transport_sockets.tls.v3.CertificateValidationContext.
+ * Use `create(CertificateValidationContextSchema)` to create a new message.
+ */
+export declare const CertificateValidationContextSchema: GenMessage<CertificateValidationContext, {jsonType: CertificateValidationContextJson}>;
+
+/**
+ * @generated from message envoy.extensions.transport_sockets.tls.v3.SubjectAltNameMatcher
+ */
+export declare type SubjectAltNameMatcher = Message<"envoy.extensions.transport_sockets.tls.v3.SubjectAltNameMatcher"> & {
+  /**
+   * @generated from field: envoy.extensions.transport_sockets.tls.v3.SubjectAltNameMatcher.SanType san_type = 1;
+   */
+  sanType: SubjectAltNameMatcher_SanType;
+
+  /**
+   * An exact DNS name also fits a wildcard of the certificate.
+   *
+   * @generated from field: envoy.type.matcher.v3.StringMatcher matcher = 2;
+   */
+  matcher?: StringMatcher | undefined;
+};
+
+/**
+ * @generated from message envoy.extensions.transport_sockets.tls.v3.SubjectAltNameMatcher
+ */
+export declare type SubjectAltNameMatcherJson = {
+  /**
+   * @generated from field: envoy.extensions.transport_sockets.tls.v3.SubjectAltNameMatcher.SanType san_type = 1;
+   */
+  sanType?: SubjectAltNameMatcher_SanTypeJson;
+
+  /**
+   * An exact DNS name also fits a wildcard of the certificate.
+   *
+   * @generated from field: envoy.type.matcher.v3.StringMatcher matcher = 2;
+   */
+  matcher?: StringMatcherJson;
+};
+
+/**
+ * Describes the message envoy.extensions.transport_sockets.tls.v3.SubjectAltNameMatcher.
+ * Use `create(SubjectAltNameMatcherSchema)` to create a new message.
+ */
+export declare const SubjectAltNameMatcherSchema: GenMessage<SubjectAltNameMatcher, {jsonType: SubjectAltNameMatcherJson}>;
+
+/**
+ * @generated from enum envoy.extensions.transport_sockets.tls.v3.SubjectAltNameMatcher.SanType
+ */
+export enum SubjectAltNameMatcher_SanType {
+  /**
+   * @generated from enum value: SAN_TYPE_UNSPECIFIED = 0;
+   */
+  SAN_TYPE_UNSPECIFIED = 0,
+
+  /**
+   * @generated from enum value: EMAIL = 1;
+   */
+  EMAIL = 1,
+
+  /**
+   * @generated from enum value: DNS = 2;
+   */
+  DNS = 2,
+
+  /**
+   * @generated from enum value: URI = 3;
+   */
+  URI = 3,
+
+  /**
+   * @generated from enum value: IP_ADDRESS = 4;
+   */
+  IP_ADDRESS = 4,
+}
+
+/**
+ * @generated from enum envoy.extensions.transport_sockets.tls.v3.SubjectAltNameMatcher.SanType
+ */
+export declare type SubjectAltNameMatcher_SanTypeJson = "SAN_TYPE_UNSPECIFIED" | "EMAIL" | "DNS" | "URI" | "IP_ADDRESS";
+
+/**
+ * Describes the enum envoy.extensions.transport_sockets.tls.v3.SubjectAltNameMatcher.SanType.
+ */
+export declare const SubjectAltNameMatcher_SanTypeSchema: GenEnum<SubjectAltNameMatcher_SanType, SubjectAltNameMatcher_SanTypeJson>;
 

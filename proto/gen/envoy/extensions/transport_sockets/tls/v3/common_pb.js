@@ -4,12 +4,13 @@
 
 import { enumDesc, fileDesc, messageDesc, tsEnum } from "@bufbuild/protobuf/codegenv2";
 import { file_envoy_config_core_v3_base } from "../../../../config/core/v3/base_pb.js";
+import { file_envoy_type_matcher_v3_string } from "../../../../type/matcher/v3/string_pb.js";
 
 /**
  * Describes the file envoy/extensions/transport_sockets/tls/v3/common.proto.
  */
 export const file_envoy_extensions_transport_sockets_tls_v3_common = /*@__PURE__*/
-  fileDesc("CjZlbnZveS9leHRlbnNpb25zL3RyYW5zcG9ydF9zb2NrZXRzL3Rscy92My9jb21tb24ucHJvdG8SKWVudm95LmV4dGVuc2lvbnMudHJhbnNwb3J0X3NvY2tldHMudGxzLnYzIswBCg1UbHNQYXJhbWV0ZXJzEmoKHHRsc19taW5pbXVtX3Byb3RvY29sX3ZlcnNpb24YASABKA4yRC5lbnZveS5leHRlbnNpb25zLnRyYW5zcG9ydF9zb2NrZXRzLnRscy52My5UbHNQYXJhbWV0ZXJzLlRsc1Byb3RvY29sIk8KC1Rsc1Byb3RvY29sEgwKCFRMU19BVVRPEAASCwoHVExTdjFfMBABEgsKB1RMU3YxXzEQAhILCgdUTFN2MV8yEAMSCwoHVExTdjFfMxAEIoQBCg5UbHNDZXJ0aWZpY2F0ZRI7ChFjZXJ0aWZpY2F0ZV9jaGFpbhgBIAEoCzIgLmVudm95LmNvbmZpZy5jb3JlLnYzLkRhdGFTb3VyY2USNQoLcHJpdmF0ZV9rZXkYAiABKAsyIC5lbnZveS5jb25maWcuY29yZS52My5EYXRhU291cmNlYgZwcm90bzM", [file_envoy_config_core_v3_base]);
+  fileDesc("CjZlbnZveS9leHRlbnNpb25zL3RyYW5zcG9ydF9zb2NrZXRzL3Rscy92My9jb21tb24ucHJvdG8SKWVudm95LmV4dGVuc2lvbnMudHJhbnNwb3J0X3NvY2tldHMudGxzLnYzIswBCg1UbHNQYXJhbWV0ZXJzEmoKHHRsc19taW5pbXVtX3Byb3RvY29sX3ZlcnNpb24YASABKA4yRC5lbnZveS5leHRlbnNpb25zLnRyYW5zcG9ydF9zb2NrZXRzLnRscy52My5UbHNQYXJhbWV0ZXJzLlRsc1Byb3RvY29sIk8KC1Rsc1Byb3RvY29sEgwKCFRMU19BVVRPEAASCwoHVExTdjFfMBABEgsKB1RMU3YxXzEQAhILCgdUTFN2MV8yEAMSCwoHVExTdjFfMxAEIoQBCg5UbHNDZXJ0aWZpY2F0ZRI7ChFjZXJ0aWZpY2F0ZV9jaGFpbhgBIAEoCzIgLmVudm95LmNvbmZpZy5jb3JlLnYzLkRhdGFTb3VyY2USNQoLcHJpdmF0ZV9rZXkYAiABKAsyIC5lbnZveS5jb25maWcuY29yZS52My5EYXRhU291cmNlIr0BChxDZXJ0aWZpY2F0ZVZhbGlkYXRpb25Db250ZXh0EjQKCnRydXN0ZWRfY2EYASABKAsyIC5lbnZveS5jb25maWcuY29yZS52My5EYXRhU291cmNlEmcKHW1hdGNoX3R5cGVkX3N1YmplY3RfYWx0X25hbWVzGA8gAygLMkAuZW52b3kuZXh0ZW5zaW9ucy50cmFuc3BvcnRfc29ja2V0cy50bHMudjMuU3ViamVjdEFsdE5hbWVNYXRjaGVyIvwBChVTdWJqZWN0QWx0TmFtZU1hdGNoZXISWgoIc2FuX3R5cGUYASABKA4ySC5lbnZveS5leHRlbnNpb25zLnRyYW5zcG9ydF9zb2NrZXRzLnRscy52My5TdWJqZWN0QWx0TmFtZU1hdGNoZXIuU2FuVHlwZRI1CgdtYXRjaGVyGAIgASgLMiQuZW52b3kudHlwZS5tYXRjaGVyLnYzLlN0cmluZ01hdGNoZXIiUAoHU2FuVHlwZRIYChRTQU5fVFlQRV9VTlNQRUNJRklFRBAAEgkKBUVNQUlMEAESBwoDRE5TEAISBwoDVVJJEAMSDgoKSVBfQUREUkVTUxAEYgZwcm90bzM", [file_envoy_config_core_v3_base, file_envoy_type_matcher_v3_string]);
 
 /**
  * Describes the message envoy.extensions.transport_sockets.tls.v3.TlsParameters.
@@ -36,4 +37,30 @@ export const TlsParameters_TlsProtocol = /*@__PURE__*/
  */
 export const TlsCertificateSchema = /*@__PURE__*/
   messageDesc(file_envoy_extensions_transport_sockets_tls_v3_common, 1);
+
+/**
+ * Describes the message envoy.extensions.transport_sockets.tls.v3.CertificateValidationContext.
+ * Use `create(CertificateValidationContextSchema)` to create a new message.
+ */
+export const CertificateValidationContextSchema = /*@__PURE__*/
+  messageDesc(file_envoy_extensions_transport_sockets_tls_v3_common, 2);
+
+/**
+ * Describes the message envoy.extensions.transport_sockets.tls.v3.SubjectAltNameMatcher.
+ * Use `create(SubjectAltNameMatcherSchema)` to create a new message.
+ */
+export const SubjectAltNameMatcherSchema = /*@__PURE__*/
+  messageDesc(file_envoy_extensions_transport_sockets_tls_v3_common, 3);
+
+/**
+ * Describes the enum envoy.extensions.transport_sockets.tls.v3.SubjectAltNameMatcher.SanType.
+ */
+export const SubjectAltNameMatcher_SanTypeSchema = /*@__PURE__*/
+  enumDesc(file_envoy_extensions_transport_sockets_tls_v3_common, 3, 0);
+
+/**
+ * @generated from enum envoy.extensions.transport_sockets.tls.v3.SubjectAltNameMatcher.SanType
+ */
+export const SubjectAltNameMatcher_SanType = /*@__PURE__*/
+  tsEnum(SubjectAltNameMatcher_SanTypeSchema);
 

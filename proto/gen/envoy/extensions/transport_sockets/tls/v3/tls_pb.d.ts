@@ -4,7 +4,7 @@
 
 import type { GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
 import type { Message } from "@bufbuild/protobuf";
-import type { TlsParameters, TlsParametersJson } from "./common_pb.js";
+import type { CertificateValidationContext, CertificateValidationContextJson, TlsParameters, TlsParametersJson } from "./common_pb.js";
 import type { SdsSecretConfig, SdsSecretConfigJson } from "./secret_pb.js";
 
 /**
@@ -43,6 +43,50 @@ export declare type DownstreamTlsContextJson = {
 export declare const DownstreamTlsContextSchema: GenMessage<DownstreamTlsContext, {jsonType: DownstreamTlsContextJson}>;
 
 /**
+ * TLS of connections to a cluster.
+ *
+ * @generated from message envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext
+ */
+export declare type UpstreamTlsContext = Message<"envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext"> & {
+  /**
+   * @generated from field: envoy.extensions.transport_sockets.tls.v3.CommonTlsContext common_tls_context = 1;
+   */
+  commonTlsContext?: CommonTlsContext | undefined;
+
+  /**
+   * Name that the server is asked for.
+   *
+   * @generated from field: string sni = 2;
+   */
+  sni: string;
+};
+
+/**
+ * TLS of connections to a cluster.
+ *
+ * @generated from message envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext
+ */
+export declare type UpstreamTlsContextJson = {
+  /**
+   * @generated from field: envoy.extensions.transport_sockets.tls.v3.CommonTlsContext common_tls_context = 1;
+   */
+  commonTlsContext?: CommonTlsContextJson;
+
+  /**
+   * Name that the server is asked for.
+   *
+   * @generated from field: string sni = 2;
+   */
+  sni?: string;
+};
+
+/**
+ * Describes the message envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext.
+ * Use `create(UpstreamTlsContextSchema)` to create a new message.
+ */
+export declare const UpstreamTlsContextSchema: GenMessage<UpstreamTlsContext, {jsonType: UpstreamTlsContextJson}>;
+
+/**
  * @generated from message envoy.extensions.transport_sockets.tls.v3.CommonTlsContext
  */
 export declare type CommonTlsContext = Message<"envoy.extensions.transport_sockets.tls.v3.CommonTlsContext"> & {
@@ -62,6 +106,17 @@ export declare type CommonTlsContext = Message<"envoy.extensions.transport_socke
    * @generated from field: repeated envoy.extensions.transport_sockets.tls.v3.SdsSecretConfig tls_certificate_sds_secret_configs = 6;
    */
   tlsCertificateSdsSecretConfigs: SdsSecretConfig[];
+
+  /**
+   * @generated from oneof envoy.extensions.transport_sockets.tls.v3.CommonTlsContext.validation_context_type
+   */
+  validationContextType: {
+    /**
+     * @generated from field: envoy.extensions.transport_sockets.tls.v3.CertificateValidationContext validation_context = 3;
+     */
+    value: CertificateValidationContext;
+    case: "validationContext";
+  } | { case: undefined; value?: undefined };
 };
 
 /**
@@ -84,6 +139,11 @@ export declare type CommonTlsContextJson = {
    * @generated from field: repeated envoy.extensions.transport_sockets.tls.v3.SdsSecretConfig tls_certificate_sds_secret_configs = 6;
    */
   tlsCertificateSdsSecretConfigs?: SdsSecretConfigJson[];
+
+  /**
+   * @generated from field: envoy.extensions.transport_sockets.tls.v3.CertificateValidationContext validation_context = 3;
+   */
+  validationContext?: CertificateValidationContextJson;
 };
 
 /**

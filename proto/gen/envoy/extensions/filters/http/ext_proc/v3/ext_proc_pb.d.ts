@@ -144,6 +144,15 @@ export declare const HeaderForwardingRulesSchema: GenMessage<HeaderForwardingRul
  */
 export declare type MetadataOptions = Message<"envoy.extensions.filters.http.ext_proc.v3.MetadataOptions"> & {
   /**
+   * Shown to the server.
+   *
+   * @generated from field: envoy.extensions.filters.http.ext_proc.v3.MetadataOptions.MetadataNamespaces forwarding_namespaces = 1;
+   */
+  forwardingNamespaces?: MetadataOptions_MetadataNamespaces | undefined;
+
+  /**
+   * Taken from its answers.
+   *
    * @generated from field: envoy.extensions.filters.http.ext_proc.v3.MetadataOptions.MetadataNamespaces receiving_namespaces = 2;
    */
   receivingNamespaces?: MetadataOptions_MetadataNamespaces | undefined;
@@ -154,6 +163,15 @@ export declare type MetadataOptions = Message<"envoy.extensions.filters.http.ext
  */
 export declare type MetadataOptionsJson = {
   /**
+   * Shown to the server.
+   *
+   * @generated from field: envoy.extensions.filters.http.ext_proc.v3.MetadataOptions.MetadataNamespaces forwarding_namespaces = 1;
+   */
+  forwardingNamespaces?: MetadataOptions_MetadataNamespacesJson;
+
+  /**
+   * Taken from its answers.
+   *
    * @generated from field: envoy.extensions.filters.http.ext_proc.v3.MetadataOptions.MetadataNamespaces receiving_namespaces = 2;
    */
   receivingNamespaces?: MetadataOptions_MetadataNamespacesJson;
