@@ -6,16 +6,26 @@ export interface BodyFacts {
   readonly stream: boolean;
   /** The client's own limit on the answer, in tokens: a safe integer ≥ 0, and no promise that the model can do as much. */
   readonly maxOutputTokens: number | undefined;
+  /** Answers asked for at once, `n`: a safe integer ≥ 1. */
+  readonly answers: number;
+  /** The value of `stream_options`; undefined where there is none. Only that it ends where it ends is certain. */
+  readonly streamOptions: Span | undefined;
+  /** The content of a form's only part named `file`. */
+  readonly file: Span | undefined;
   /** Where a model would be written into a body that names none. */
   readonly insertion: Insertion;
 }
 
-interface ModelField {
-  readonly value: string;
-  /** First byte of the value as it is written: in JSON the opening quote. */
+/** Where a value stands as it is written: in JSON a string's quotes are part of it. */
+export interface Span {
+  /** Its first byte. */
   readonly start: number;
-  /** The byte after the value: in JSON the one after the closing quote. */
+  /** The byte after it. */
   readonly end: number;
+}
+
+interface ModelField extends Span {
+  readonly value: string;
 }
 
 type Insertion =

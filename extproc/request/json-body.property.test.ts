@@ -7,7 +7,7 @@ import type { BodyFacts } from './body-facts.ts';
 import { readJsonBody } from './json-body.ts';
 
 const OUTPUT_LIMITS = ['max_completion_tokens', 'max_tokens', 'max_output_tokens'];
-const FIELDS = ['model', 'stream', ...OUTPUT_LIMITS];
+const FIELDS = ['model', 'stream', 'stream_options', 'n', ...OUTPUT_LIMITS];
 
 const space = fc.string({ unit: fc.constantFrom(' ', '\t', '\n', '\r'), maxLength: 2 });
 
@@ -49,6 +49,7 @@ const member: fc.Arbitrary<[key: string, value: string]> = fc.oneof(
   { weight: 2, arbitrary: fc.tuple(fc.constant('model'), fc.constantFrom('"llama"', '"a/b@2"', '"\\u0061é"')) },
   { weight: 2, arbitrary: fc.tuple(fc.constant('stream'), fc.constantFrom('true', 'false', 'null')) },
   { weight: 2, arbitrary: fc.tuple(fc.constantFrom(...OUTPUT_LIMITS), fc.constantFrom('null', '0', '17', '1e3')) },
+  { weight: 1, arbitrary: fc.tuple(fc.constant('n'), fc.constantFrom('null', '1', '17', '1e1')) },
   { weight: 1, arbitrary: fc.tuple(fc.constantFrom(...FIELDS), value) },
 );
 
@@ -96,6 +97,10 @@ function assertAgrees(bytes: Buffer, facts: BodyFacts, parsed: Record<string, un
   assert.equal(facts.model?.value, parsed.model);
   assert.equal(facts.stream, parsed.stream === true);
   assert.equal(facts.maxOutputTokens, outputLimit(parsed));
+  assert.equal(facts.answers, parsed.n ?? 1);
+  const { streamOptions } = facts;
+  const options = streamOptions && JSON.parse(bytes.toString('utf8', streamOptions.start, streamOptions.end));
+  assert.deepEqual(options, parsed.stream_options);
   if (facts.model) assert.equal(JSON.parse(bytes.toString('utf8', facts.model.start, facts.model.end)), parsed.model);
 }
 
@@ -119,6 +124,7 @@ test('what is read from valid JSON is what JSON.parse reads, and what is refused
       else if (facts.param === 'model') assert.ok(models === 1 || keys.some(key => /^model$/i.test(key)));
       else if (facts.param === 'stream')
         assert.ok(![true, false, null, undefined].some(value => value === parsed.stream));
+      else if (facts.param === 'n') assert.ok(!isLimit(parsed.n) || parsed.n === 0);
       else
         assert.ok(
           OUTPUT_LIMITS.some(field => field === facts.param && !isLimit(parsed[field])),

@@ -244,3 +244,18 @@ test('the ranges are those of the bytes, in a body that is a view into a larger 
   assert.equal(Buffer.from(view.subarray(facts.model.start, facts.model.end)).toString(), '"m\\u00e8"');
   assert.deepEqual(facts.insertion, { kind: 'json', at: 1, comma: true });
 });
+
+test('answers asked for at once are counted', () => {
+  const answers = (n: string, validation = Validation.BASIC) => {
+    const facts = readJsonBody(Buffer.from(`{"n":${n}}`), validation);
+    return isRefusal(facts) ? facts.param : facts.answers;
+  };
+  assert.deepEqual(
+    ['3', '1e1', 'null'].map(n => answers(n)),
+    [3, 10, 1],
+  );
+  for (const wrong of ['0', '-1', '1.5', '"2"', '[2]', '1e400']) {
+    assert.equal(answers(wrong), 'n');
+    assert.equal(answers(wrong, Validation.OFF), 1);
+  }
+});

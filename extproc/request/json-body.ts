@@ -1,7 +1,7 @@
 import { isUtf8 } from 'node:buffer';
 import { isRefusal, type Refusal, refuse } from '../../errors/refusal.ts';
 import { Validation } from '../../proto/gen/fairlead/v1/table_pb.js';
-import type { BodyFacts } from './body-facts.ts';
+import type { BodyFacts, Span } from './body-facts.ts';
 import {
   BACKSLASH,
   CLOSE_BRACE,
@@ -31,10 +31,10 @@ const NULL_START = 0x6e;
 /** The names of a limit on the answer; where a body has several, the first of these counts (as in vLLM). */
 const OUTPUT_LIMITS = ['max_completion_tokens', 'max_tokens', 'max_output_tokens'] as const;
 
-type Field = 'model' | 'stream' | (typeof OUTPUT_LIMITS)[number];
+type Field = 'model' | 'stream' | 'stream_options' | 'n' | (typeof OUTPUT_LIMITS)[number];
 
 const FIELDS: ReadonlyMap<string, Field> = new Map(
-  (['model', 'stream', ...OUTPUT_LIMITS] as const).map(field => [field, field]),
+  (['model', 'stream', 'stream_options', 'n', ...OUTPUT_LIMITS] as const).map(field => [field, field]),
 );
 /** No two fields' keys are equally long. */
 const FIELD_BY_LENGTH: readonly (Field | undefined)[] = Array.from({ length: 32 }, (_, length) =>
@@ -48,6 +48,8 @@ class Members {
   readonly start: Record<Field, number> = {
     model: -1,
     stream: -1,
+    stream_options: -1,
+    n: -1,
     max_completion_tokens: -1,
     max_tokens: -1,
     max_output_tokens: -1,
@@ -81,7 +83,8 @@ class Members {
  * between the quotes of strings; strings and brackets below are closed, no deeper than `MAX_NESTING_LEVELS`; the model
  * is there at most once, however its key is escaped, and can be a name. A body that JSON.parse accepts is refused only
  * for depth, for the number of its members, or for the value or the spelling of a field that is read, and otherwise read as JSON.parse would.
- * Basic: also valid UTF-8, `stream` true, false or null, token limits whole numbers ≥ 0 or null.
+ * Basic: also valid UTF-8, `stream` true, false or null, `n` a whole number ≥ 1 or null, token limits whole
+ * numbers ≥ 0 or null.
  * Strict: also the whole body passes JSON.parse.
  *
  * @returns facts, or `invalid_json`, `invalid_parameter`, `model_mismatch`
@@ -206,12 +209,23 @@ function readMembers(bytes: Buffer, members: Members, isChecked: boolean): BodyF
   if (stream === undefined && isChecked) return refuseValue('stream', 'must be true or false.');
   let maxOutputTokens: number | undefined;
   for (const field of OUTPUT_LIMITS) {
-    const limit = readTokenLimit(bytes, members.start[field], members.end[field]);
+    const limit = readCount(bytes, members.start[field], members.end[field]);
     if (limit === 'wrong' && isChecked) return refuseValue(field, 'must be a whole number of tokens, 0 or more.');
     if (limit !== 'wrong') maxOutputTokens ??= limit;
   }
+  const answers = readCount(bytes, members.start.n, members.end.n) ?? 1;
+  const isAnswerCount = answers !== 'wrong' && answers > 0;
+  if (!isAnswerCount && isChecked) return refuseValue('n', 'must be a whole number of answers, 1 or more.');
   const insertion = { kind: 'json', at: members.contentStart, comma: !members.isEmpty } as const;
-  return { model, stream: stream ?? false, maxOutputTokens, insertion };
+  return {
+    model,
+    stream: stream ?? false,
+    maxOutputTokens,
+    answers: isAnswerCount ? answers : 1,
+    streamOptions: readStreamOptions(members),
+    file: undefined,
+    insertion,
+  };
 }
 
 function refuseValue(param: string, what: string): Refusal {
@@ -245,7 +259,11 @@ function readStream(bytes: Buffer, members: Members): boolean | undefined {
   return start < 0 || first === FALSE_START || first === NULL_START ? false : undefined;
 }
 
-function readTokenLimit(bytes: Buffer, start: number, end: number): number | undefined | 'wrong' {
+function readStreamOptions({ start, end }: Members): Span | undefined {
+  return start.stream_options < 0 ? undefined : { start: start.stream_options, end: end.stream_options };
+}
+
+function readCount(bytes: Buffer, start: number, end: number): number | undefined | 'wrong' {
   if (start < 0 || bytes[start] === NULL_START) return undefined;
   if (bytes[start] === QUOTE || end - start > MAX_NUMBER_BYTES) return 'wrong';
   const limit = Number(bytes.toString('latin1', start, end));

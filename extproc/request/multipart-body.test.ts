@@ -252,3 +252,15 @@ test('where Node reads a damaged form too, it reads the same model', async () =>
   );
   assert.ok(both > 50, `only ${both} forms were read by both`);
 });
+
+test('where the only file is', () => {
+  const file = (body: string) => {
+    const bytes = Buffer.from(body, 'latin1');
+    const facts = readMultipartBody(bytes, TYPE);
+    assert.ok(!isRefusal(facts));
+    return facts.file && bytes.toString('latin1', facts.file.start, facts.file.end);
+  };
+  assert.equal(file(form(MODEL, `${FILE}RIFF\0`)), 'RIFF\0');
+  assert.equal(file(form(MODEL)), undefined);
+  assert.equal(file(form(`${FILE}one`, `${FILE}two`)), undefined);
+});

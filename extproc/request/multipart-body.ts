@@ -1,6 +1,6 @@
 import { isUtf8 } from 'node:buffer';
 import { isRefusal, type Refusal, refuse } from '../../errors/refusal.ts';
-import type { BodyFacts } from './body-facts.ts';
+import type { BodyFacts, Span } from './body-facts.ts';
 import { isUtf8Charset, readBoundary } from './content-type.ts';
 import { checkModelName, refuseModelName } from './model-name.ts';
 import { type PartHeaders, parsePartHeaders } from './part-headers.ts';
@@ -23,6 +23,8 @@ const BLANK_LINE = Buffer.from('\r\n\r\n');
 interface Form {
   model: BodyFacts['model'];
   stream: boolean;
+  file: Span | undefined;
+  files: number;
   boundaryLikeLines: number;
 }
 
@@ -45,11 +47,20 @@ export function readMultipartBody(body: Uint8Array, contentType: string): BodyFa
   if (!startsWith(bytes, delimiter.subarray(2), at)) {
     return refuseForm('It does not start with the boundary that its content-type names.');
   }
-  const form: Form = { model: undefined, stream: false, boundaryLikeLines: 0 };
+  const form: Form = { model: undefined, stream: false, file: undefined, files: 0, boundaryLikeLines: 0 };
   const refusal = readParts(bytes, delimiter, at + delimiter.length - 2, form);
   if (refusal !== undefined) return refusal;
   const { model, stream } = form;
-  return { model, stream, maxOutputTokens: undefined, insertion: { kind: 'multipart', at, boundary } };
+  return {
+    model,
+    stream,
+    maxOutputTokens: undefined,
+    answers: 1,
+    streamOptions: undefined,
+    // Which of several an engine takes is its own to say.
+    file: form.files === 1 ? form.file : undefined,
+    insertion: { kind: 'multipart', at, boundary },
+  };
 }
 
 function refuseForm(what: string): Refusal {
@@ -123,6 +134,10 @@ function findDelimiter(bytes: Buffer, delimiter: Buffer, from: number, form: For
 
 function noteField(bytes: Buffer, part: PartHeaders, start: number, end: number, form: Form): Refusal | undefined {
   if (part.name === 'stream') form.stream = TRUTHY.test(bytes.toString('latin1', start, Math.min(end, start + 8)));
+  if (part.name === 'file') {
+    form.file = { start, end };
+    form.files++;
+  }
   if (part.name !== 'model') return undefined;
   if (form.model !== undefined) {
     return refuse('model_mismatch', { message: 'The form has "model" twice. Name the model once.', param: 'model' });

@@ -8,7 +8,15 @@ function estimated(path: string, bodyBytes: number, maxOutputTokens?: number) {
   const endpoint = INFERENCE_ENDPOINTS.find(endpoint => endpoint.path === path);
   assert.ok(endpoint);
   const insertion = { kind: 'json', at: 1, comma: true } as const;
-  const facts: BodyFacts = { model: undefined, stream: false, maxOutputTokens, insertion };
+  const facts: BodyFacts = {
+    model: undefined,
+    stream: false,
+    maxOutputTokens,
+    answers: 1,
+    streamOptions: undefined,
+    file: undefined,
+    insertion,
+  };
   return estimateTokens(endpoint, bodyBytes, facts);
 }
 
