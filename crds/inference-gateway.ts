@@ -1,6 +1,9 @@
 import { z } from 'zod';
+import { authenticationSchema } from './authentication.ts';
 import { duration } from './duration.ts';
 import { bindAddress, port } from './host-port.ts';
+import { limits } from './limit.ts';
+import { limitStoreSchema } from './limit-store.ts';
 import { API_VERSION, metadataSchema } from './metadata.ts';
 import { labelName, objectName } from './object-name.ts';
 import { webOrigin } from './web-origin.ts';
@@ -64,12 +67,18 @@ const specSchema = z
       .default([{ name: 'http', port: 8888 }])
       .describe('Where clients connect.'),
     admin: adminSchema.prefault({}).describe('Where operators look.'),
-    authentication: z
+    authentication: authenticationSchema.prefault({}).describe('How callers are known.'),
+    anonymous: z
       .strictObject({
-        mode: z.enum(['none']).default('none').describe('Who may call: `none` asks nobody for a name.'),
+        limits: limits().default([]).describe('Limits of all of them together, unless they say `each`.'),
       })
-      .prefault({})
-      .describe('How callers are known.'),
+      .optional()
+      .describe('Callers who are no Consumer, where nobody is authenticated.'),
+    hideForbiddenModels: z
+      .boolean()
+      .default(false)
+      .describe('Whether a model that a caller may not use is answered 404, as one that is not there, and not 403.'),
+    limits: limitStoreSchema.prefault({}).describe('Where limits are counted, and those over all callers.'),
     maxBodyBytes: z
       .int()
       .min(MIN_BODY_BYTES)
@@ -118,7 +127,7 @@ const specSchema = z
       .prefault({})
       .describe('Who may ask why a pod was picked.'),
   })
-  .check(checkListeners, checkOrigins);
+  .check(checkListeners, checkOrigins, checkAnonymous);
 
 /** The gateway itself: where it listens and what it reads. One per installation. */
 export const inferenceGatewaySchema = z.strictObject({
@@ -162,4 +171,12 @@ function checkOrigins(context: z.core.ParsePayload<z.output<typeof specSchema>>)
     if (allowOrigins.indexOf(origin) < index) refuse(index, `\`${origin}\` is there already`);
     else if (origin === '*' && allowOrigins.length > 1) refuse(index, '`*` allows every origin: leave the others out');
   }
+}
+
+function checkAnonymous(context: z.core.ParsePayload<z.output<typeof specSchema>>): void {
+  if (context.issues.length > 0) return;
+  const { authentication, anonymous } = context.value;
+  if (anonymous === undefined || authentication.mode === 'none') return;
+  const message = `nobody is anonymous under authentication \`${authentication.mode}\`: leave it out`;
+  context.issues.push({ code: 'custom', input: context.value, path: ['anonymous'], message });
 }

@@ -1,8 +1,10 @@
 import { z } from 'zod';
 import { backendSchema, checkBackends } from './backend.ts';
 import { duration } from './duration.ts';
+import { limitsOfModel } from './limit.ts';
 import { API_VERSION, metadataSchema } from './metadata.ts';
 import { MAX_MODEL_NAME_BYTES, publicName } from './model-name.ts';
+import { pricingSchema } from './pricing.ts';
 import { expecting } from './wording.ts';
 
 /** What a model is for; decides which endpoints of the API it answers. */
@@ -102,6 +104,14 @@ const specSchema = z.strictObject({
   routing: routingSchema.prefault({}).describe('How endpoints are picked.'),
   timeouts: timeoutsSchema.prefault({}).describe('How long things may take, as durations such as `5s`.'),
   retries: retriesSchema.prefault({}).describe('What happens when an endpoint fails before its response headers.'),
+  limits: limitsOfModel().default([]).describe('How much all callers together may ask of it.'),
+  pricing: pricingSchema.optional().describe('What it costs its callers; nothing when absent.'),
+  forceUsage: z
+    .boolean()
+    .default(false)
+    .describe(
+      'Whether streams are asked for their usage when the client did not: limits and prices are then exact, and clients see one chunk more.',
+    ),
 });
 
 /** One model under one public id, and where it runs. */

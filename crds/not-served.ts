@@ -1,19 +1,13 @@
 /** Fields that later versions bring, by the path of the mapping that they stand in; `*` is any element of a list. */
 const FIELDS: Readonly<Record<string, readonly string[]>> = {
-  'ModelDeployment spec': ['slo', 'limits', 'pricing', 'cache', 'forceUsage'],
+  'ModelDeployment spec': ['slo', 'cache'],
   'ModelDeployment spec.backends.*': ['url', 'credentials', 'timeout', 'ca', 'headers'],
-  'InferenceGateway spec': ['anonymous', 'hideForbiddenModels', 'limits'],
-  'InferenceGateway spec.authentication': ['jwt'],
 };
 
 /** Values that later versions bring, by the path of the field. */
 const VALUES: Readonly<Record<string, readonly string[]>> = {
   'ModelDeployment spec.routing.strategy': ['session-affinity', 'prefix-cache', 'expected-latency'],
-  'InferenceGateway spec.authentication.mode': ['apiKeys', 'jwt', 'apiKeysOrJwt'],
 };
-
-/** Kinds that later versions bring. */
-export const KINDS_NOT_SERVED: readonly string[] = ['Consumer'];
 
 type Path = readonly (string | number)[];
 

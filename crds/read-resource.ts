@@ -1,5 +1,6 @@
 import type { z } from 'zod';
 import { checkFields } from './check-fields.ts';
+import { type Consumer, consumerSchema } from './consumer.ts';
 import type { FieldPath, FieldProblem } from './field-problem.ts';
 import { type InferenceGateway, inferenceGatewaySchema } from './inference-gateway.ts';
 import { oneOf } from './issue-wording.ts';
@@ -7,10 +8,9 @@ import { KnownFields } from './known-fields.ts';
 import { API_VERSION } from './metadata.ts';
 import { type ModelDeployment, modelDeploymentSchema } from './model-deployment.ts';
 import { nearestName } from './nearest-name.ts';
-import { KINDS_NOT_SERVED } from './not-served.ts';
 import { didYouMean, show } from './wording.ts';
 
-export type Resource = ModelDeployment | InferenceGateway;
+export type Resource = ModelDeployment | InferenceGateway | Consumer;
 
 /** A resource with its defaults filled in, or everything that is wrong with it. */
 export type ReadResult =
@@ -20,6 +20,7 @@ export type ReadResult =
 const KINDS: Readonly<Record<string, { schema: z.ZodType<Resource>; fields: KnownFields }>> = {
   ModelDeployment: { schema: modelDeploymentSchema, fields: new KnownFields(modelDeploymentSchema) },
   InferenceGateway: { schema: inferenceGatewaySchema, fields: new KnownFields(inferenceGatewaySchema) },
+  Consumer: { schema: consumerSchema, fields: new KnownFields(consumerSchema) },
 };
 
 const GROUP = 'fairlead.dev';
@@ -34,9 +35,6 @@ export function isOurs(apiVersion: unknown, kind: unknown): boolean {
 export function readResource(document: Readonly<Record<string, unknown>>): ReadResult {
   const { apiVersion, kind } = document;
   if (apiVersion !== API_VERSION) return wrong(['apiVersion'], `expected \`${API_VERSION}\`, got ${show(apiVersion)}`);
-  if (typeof kind === 'string' && KINDS_NOT_SERVED.includes(kind)) {
-    return wrong(['kind'], `\`${kind}\` is not served by this version of Fairlead`);
-  }
   const known = typeof kind === 'string' && Object.hasOwn(KINDS, kind) ? KINDS[kind] : undefined;
   if (known === undefined) return wrong(['kind'], unknownKind(kind));
   const { value, problems } = checkFields(known.schema, document, String(kind), known.fields);

@@ -1,3 +1,4 @@
+import type { ConsumerSpec } from '../../crds/consumer.ts';
 import type { InferenceGatewaySpec } from '../../crds/inference-gateway.ts';
 import type { ModelDeploymentSpec } from '../../crds/model-deployment.ts';
 
@@ -7,6 +8,8 @@ export interface ClusterState {
   readonly modelDeployments: ReadonlyMap<string, Declared<ModelDeploymentSpec>>;
   /** Usually one or none. */
   readonly gateways: readonly Declared<InferenceGatewaySpec>[];
+  /** By `objectKey`. */
+  readonly consumers: ReadonlyMap<string, Declared<ConsumerSpec>>;
   /** By `objectKey`. Pods that have ended are not among them. */
   readonly pods: ReadonlyMap<string, Pod>;
   /** What became of each host name that an endpoint names; absent while it is being looked up for the first time. */
@@ -76,6 +79,7 @@ export function sameState(one: ClusterState, other: ClusterState): boolean {
   return (
     one.modelDeployments === other.modelDeployments &&
     one.gateways === other.gateways &&
+    one.consumers === other.consumers &&
     one.pods === other.pods &&
     one.hosts === other.hosts &&
     one.secrets === other.secrets

@@ -2,7 +2,16 @@ import { isDeepStrictEqual } from 'node:util';
 import { type ClusterState, type Declared, objectKey, type Pod } from './cluster-state.ts';
 import { type Problem, problemAt } from './problem.ts';
 import type { SecretDocument } from './secret-document.ts';
-import type { FileItem, GatewayItem, ModelItem, PodItem, ResourceItem, SecretItem, SourceFile } from './source-file.ts';
+import type {
+  ConsumerItem,
+  FileItem,
+  GatewayItem,
+  ModelItem,
+  PodItem,
+  ResourceItem,
+  SecretItem,
+  SourceFile,
+} from './source-file.ts';
 
 /** A file's part in what is declared. */
 export interface Contribution {
@@ -31,6 +40,7 @@ interface Joined {
 export class Declarations {
   readonly #models = new Memory<ModelItem, ModelDeclared>(declared);
   readonly #gateways = new Memory<GatewayItem, GatewayDeclared>(declared);
+  readonly #consumers = new Memory<ConsumerItem, Declared<ConsumerItem['spec']>>(declared);
   readonly #pods = new Memory<PodItem, Pod>(({ pod }, before) =>
     before !== undefined && isDeepStrictEqual(before, pod) ? before : pod,
   );
@@ -41,12 +51,13 @@ export class Declarations {
   join(contributions: readonly Contribution[], nowMs: number): Joined {
     const { chosen, problems } = this.#choose(contributions);
     const modelDeployments = this.#models.replace(chosen.filter(isModel), nowMs);
+    const consumers = this.#consumers.replace(chosen.filter(isConsumer), nowMs);
     const pods = this.#pods.replace(chosen.filter(isPod), nowMs);
     const secrets = this.#secrets.replace(chosen.filter(isSecret), nowMs);
     const before = this.#gateways.values;
     const gateways = this.#gateways.replace(chosen.filter(isGateway), nowMs);
     if (gateways !== before) this.#gatewayList = [...gateways.values()];
-    return { state: { modelDeployments, gateways: this.#gatewayList, pods }, secrets, problems };
+    return { state: { modelDeployments, gateways: this.#gatewayList, consumers, pods }, secrets, problems };
   }
 
   /** One item for each resource, one gateway in all: what stays before what leaves, what is served before what is new. */
@@ -70,6 +81,7 @@ export class Declarations {
     const memories = {
       ModelDeployment: this.#models,
       InferenceGateway: this.#gateways,
+      Consumer: this.#consumers,
       Pod: this.#pods,
       Secret: this.#secrets,
     };
@@ -154,6 +166,10 @@ function isModel(item: FileItem): item is ModelItem {
 
 function isGateway(item: FileItem): item is GatewayItem {
   return item.kind === 'InferenceGateway';
+}
+
+function isConsumer(item: FileItem): item is ConsumerItem {
+  return item.kind === 'Consumer';
 }
 
 function isPod(item: FileItem): item is PodItem {

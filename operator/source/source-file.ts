@@ -1,3 +1,4 @@
+import type { ConsumerSpec } from '../../crds/consumer.ts';
 import type { FieldPath, FieldProblem } from '../../crds/field-problem.ts';
 import type { InferenceGatewaySpec } from '../../crds/inference-gateway.ts';
 import type { ModelDeploymentSpec } from '../../crds/model-deployment.ts';
@@ -25,6 +26,7 @@ export interface ResourceItem<Kind extends string, Spec> extends Item<Kind> {
 
 export type ModelItem = ResourceItem<'ModelDeployment', ModelDeploymentSpec>;
 export type GatewayItem = ResourceItem<'InferenceGateway', InferenceGatewaySpec>;
+export type ConsumerItem = ResourceItem<'Consumer', ConsumerSpec>;
 
 /** A pod as one document shows it. */
 export interface PodItem extends Item<'Pod'> {
@@ -37,7 +39,7 @@ export interface SecretItem extends Item<'Secret'> {
 }
 
 /** What one document declares. */
-export type FileItem = ModelItem | GatewayItem | PodItem | SecretItem;
+export type FileItem = ModelItem | GatewayItem | ConsumerItem | PodItem | SecretItem;
 
 /** A file as it was read once. */
 export interface SourceFile {
@@ -172,9 +174,14 @@ function declaration(resource: Resource) {
   const { name, namespace, creationTimestamp, generation } = resource.metadata;
   const createdAtMs = typeof creationTimestamp === 'string' ? Date.parse(creationTimestamp) : undefined;
   const common = { name, namespace, createdAtMs, generation };
-  return resource.kind === 'ModelDeployment'
-    ? { ...common, kind: resource.kind, spec: resource.spec }
-    : { ...common, kind: resource.kind, spec: resource.spec };
+  switch (resource.kind) {
+    case 'ModelDeployment':
+      return { ...common, kind: resource.kind, spec: resource.spec };
+    case 'InferenceGateway':
+      return { ...common, kind: resource.kind, spec: resource.spec };
+    case 'Consumer':
+      return { ...common, kind: resource.kind, spec: resource.spec };
+  }
 }
 
 /** What a document that was refused calls itself, as far as it does. */

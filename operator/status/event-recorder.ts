@@ -6,7 +6,7 @@ import type { Transition } from './transitions.ts';
 
 /** The object that an Event is about. */
 export interface Regarding {
-  readonly kind: 'ModelDeployment' | 'InferenceGateway';
+  readonly kind: 'ModelDeployment' | 'InferenceGateway' | 'Consumer';
   readonly namespace: string;
   readonly name: string;
   readonly uid: string;

@@ -1,8 +1,9 @@
+import type { ConsumerSpec } from '../../../crds/consumer.ts';
 import type { InferenceGatewaySpec } from '../../../crds/inference-gateway.ts';
 import type { ModelDeploymentSpec } from '../../../crds/model-deployment.ts';
 import type { Declared, Pod } from '../cluster-state.ts';
 import type { DeclaredState } from '../declarations.ts';
-import { type DeclaredObject, keepGateway, keepModel, type RefusedResource } from './declared-object.ts';
+import { type DeclaredObject, keepConsumer, keepGateway, keepModel, type RefusedResource } from './declared-object.ts';
 import { keepPod } from './pod-facts.ts';
 import { Replica, sameEntries } from './replica.ts';
 
@@ -10,11 +11,12 @@ import { Replica, sameEntries } from './replica.ts';
 export class NamespaceReplicas {
   readonly models = new Replica<DeclaredObject<ModelDeploymentSpec>>(keepModel);
   readonly gateways = new Replica<DeclaredObject<InferenceGatewaySpec>>(keepGateway);
+  readonly consumers = new Replica<DeclaredObject<ConsumerSpec>>(keepConsumer);
   readonly pods = new Replica<Pod>(keepPod);
 
   /** Whether each was whole once. */
   get synced(): boolean {
-    return this.models.synced && this.gateways.synced && this.pods.synced;
+    return this.models.synced && this.gateways.synced && this.consumers.synced && this.pods.synced;
   }
 }
 
@@ -38,6 +40,7 @@ export class Assembly {
     const last = this.#last;
     const models = union(this.#namespaces.map(({ models }) => models.values));
     const gateways = union(this.#namespaces.map(({ gateways }) => gateways.values));
+    const consumers = union(this.#namespaces.map(({ consumers }) => consumers.values));
     const pods = union(this.#namespaces.map(({ pods }) => pods.values));
     const now: Assembled = {
       modelDeployments: sameMap(declaredOf(models), last?.modelDeployments),
@@ -45,8 +48,9 @@ export class Assembly {
         [...declaredOf(gateways).entries()].sort(byKey).map(([, value]) => value),
         last?.gateways,
       ),
+      consumers: sameMap(declaredOf(consumers), last?.consumers),
       pods: sameMap(pods, last?.pods),
-      refused: sameList([...refusedOf(gateways), ...refusedOf(models)], last?.refused),
+      refused: sameList([...refusedOf(consumers), ...refusedOf(gateways), ...refusedOf(models)], last?.refused),
     };
     if (last !== undefined && sameParts(now, last)) return last;
     this.#last = now;
@@ -88,6 +92,7 @@ function sameParts(one: Assembled, other: Assembled): boolean {
   return (
     one.modelDeployments === other.modelDeployments &&
     one.gateways === other.gateways &&
+    one.consumers === other.consumers &&
     one.pods === other.pods &&
     one.refused === other.refused
   );

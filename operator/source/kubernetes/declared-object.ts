@@ -1,16 +1,17 @@
 import { isDeepStrictEqual } from 'node:util';
+import type { ConsumerSpec } from '../../../crds/consumer.ts';
 import type { FieldProblem } from '../../../crds/field-problem.ts';
 import type { InferenceGatewaySpec } from '../../../crds/inference-gateway.ts';
 import { API_VERSION } from '../../../crds/metadata.ts';
 import type { ModelDeploymentSpec } from '../../../crds/model-deployment.ts';
-import { type ReadResult, readResource } from '../../../crds/read-resource.ts';
+import { type ReadResult, type Resource, readResource } from '../../../crds/read-resource.ts';
 import type { Declared } from '../cluster-state.ts';
 import type { ApiObject, Collection } from './api-object.ts';
 import type { Keep } from './replica.ts';
 
 /** A resource that cannot be served, as one that an older CustomResourceDefinition let pass. */
 export interface RefusedResource {
-  readonly kind: 'ModelDeployment' | 'InferenceGateway';
+  readonly kind: Resource['kind'];
   readonly namespace: string;
   readonly name: string;
   readonly uid: string;
@@ -35,6 +36,11 @@ export const GATEWAY_COLLECTION: Omit<Collection, 'namespace'> = {
   plural: 'inferencegateways',
 };
 
+export const CONSUMER_COLLECTION: Omit<Collection, 'namespace'> = {
+  groupVersion: GROUP_VERSION,
+  plural: 'consumers',
+};
+
 export const keepModel: Keep<DeclaredObject<ModelDeploymentSpec>> = (object, before) => {
   const { resource, problems } = read('ModelDeployment', object);
   return resource?.kind === 'ModelDeployment'
@@ -47,6 +53,13 @@ export const keepGateway: Keep<DeclaredObject<InferenceGatewaySpec>> = (object, 
   return resource?.kind === 'InferenceGateway'
     ? declaredObject(object, resource.spec, before)
     : refusedObject('InferenceGateway', object, problems, before);
+};
+
+export const keepConsumer: Keep<DeclaredObject<ConsumerSpec>> = (object, before) => {
+  const { resource, problems } = read('Consumer', object);
+  return resource?.kind === 'Consumer'
+    ? declaredObject(object, resource.spec, before)
+    : refusedObject('Consumer', object, problems, before);
 };
 
 /** Of its metadata only the name is read: an API server may have fields there that we do not know. */

@@ -1,0 +1,18 @@
+import { publicName } from './model-name.ts';
+import { expecting } from './wording.ts';
+
+/** Wildcards that other globs have; brackets and the like alone may be part of a name. */
+const OTHER_WILDCARD = /[*][*]|[?]|\[.*\]|\{.*\}/;
+
+/** Names of models: an id, an alias, or a pattern in which `*` is any run of characters. */
+export function modelPattern() {
+  return publicName().refine(
+    pattern => !OTHER_WILDCARD.test(pattern),
+    expecting('an id, an alias or a pattern whose only wildcard is `*`, which is any characters, `/` too', simpler),
+  );
+}
+
+function simpler(given: unknown): string | undefined {
+  const near = typeof given === 'string' ? given.replaceAll(/[*]{2,}/g, '*') : '';
+  return near === given || OTHER_WILDCARD.test(near) ? undefined : near;
+}
