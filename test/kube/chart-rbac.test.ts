@@ -25,8 +25,9 @@ suite("the chart's permissions", () => {
     for (const namespace of [NAMESPACE, 'models']) {
       const document = { apiVersion: 'v1', kind: 'Pod', metadata: { name: 'pod', namespace }, spec: pod };
       await cluster.kubectl(['apply', '-f', '-'], JSON.stringify(document));
-      await cluster.kubectl(['create', 'secret', 'generic', 'key', '-n', namespace, '--from-literal=a=b']);
     }
+    for (const namespace of [NAMESPACE, 'models', 'keys'])
+      await cluster.kubectl(['create', 'secret', 'generic', 'key', '-n', namespace, '--from-literal=a=b']);
     await cluster.kubectl(
       ['apply', '-f', '-'],
       JSON.stringify(model({ backends: [{ name: 'a', endpoints: ['10.0.0.1:1'] }] })),
@@ -74,9 +75,10 @@ suite("the chart's permissions", () => {
   const FOLLOW = [
     'create events.events.k8s.io',
     'create tokenreviews.authentication.k8s.io',
-    ...['inferencegateways.fairlead.dev', 'modeldeployments.fairlead.dev', 'pods'].flatMap(resource =>
-      ['get', 'list', 'watch'].map(verb => `${verb} ${resource}`),
+    ...['consumers.fairlead.dev', 'inferencegateways.fairlead.dev', 'modeldeployments.fairlead.dev', 'pods'].flatMap(
+      resource => ['get', 'list', 'watch'].map(verb => `${verb} ${resource}`),
     ),
+    'patch consumers/status.fairlead.dev',
     'patch inferencegateways/status.fairlead.dev',
     'patch modeldeployments/status.fairlead.dev',
   ];
@@ -166,16 +168,34 @@ suite("the chart's permissions", () => {
     });
   }
 
-  test('it reads the Secrets that listeners name, by their names', async () => {
-    const listeners = [{ name: 'https', port: 8443, tls: { secretRef: { name: 'key' } } }];
-    await helm.chart(['upgrade', 'fairlead'], { inferenceGateway: { spec: { listeners } } }, [
-      '--namespace',
-      NAMESPACE,
+  test('it reads the Secrets that the specification of the gateway names, by their names and once each', async () => {
+    const spec = {
+      listeners: [
+        { name: 'http', port: 8888 },
+        { name: 'https', port: 8443, tls: { secretRef: { name: 'key' } } },
+      ],
+      authentication: {
+        mode: 'jwt',
+        jwt: [
+          { issuer: 'https://a.example', ca: { secretRef: { name: 'issuer-ca' } } },
+          { issuer: 'https://b.example', ca: { secretRef: { name: 'own-ca' } } },
+          { issuer: 'https://c.example' },
+        ],
+      },
+      limits: { valkey: { secretRef: { name: 'password' }, ca: { secretRef: { name: 'own-ca' } } } },
+    };
+    // Made by somebody else, in whose place `spec` says what is in it.
+    const values = { inferenceGateway: { create: false, spec } };
+    await helm.chart(['upgrade', 'fairlead'], values, ['--namespace', NAMESPACE]);
+    const named = ['issuer-ca', 'key', 'own-ca', 'password'].flatMap(name => [
+      `list secrets ${name}`,
+      `watch secrets ${name}`,
     ]);
-    const named = ['list secrets key', 'watch secrets key'];
     assert.deepEqual(await granted(OPERATOR, NAMESPACE), [...FOLLOW, ...OWNED, ...named].sort());
+    assert.deepEqual(await granted(OPERATOR, 'models'), [...FOLLOW].sort());
     const list = ['get', 'secrets', '-n', NAMESPACE, '-o', 'name'];
     assert.equal(await asOperator([...list, '--field-selector=metadata.name=key']), 'secret/key\n');
+    await assert.rejects(asOperator([...list, '--field-selector=metadata.name=other']), /forbidden/);
     await assert.rejects(asOperator(list), /forbidden/);
   });
 
@@ -189,6 +209,10 @@ suite("the chart's permissions", () => {
       'list secrets',
       'watch secrets',
     ]);
+    // As it asks for the key of a Consumer there, and for that of one whose namespace is not listed.
+    const list = ['get', 'secrets', '-o', 'name', '--field-selector=metadata.name=key'];
+    assert.equal(await asOperator([...list, '-n', 'keys']), 'secret/key\n');
+    await assert.rejects(asOperator([...list, '-n', 'models']), /forbidden/);
     assert.deepEqual(await granted(OPERATOR, 'other'), ['create tokenreviews.authentication.k8s.io']);
   });
 });

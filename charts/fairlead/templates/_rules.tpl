@@ -28,10 +28,10 @@ subjects:
 {{/* Wherever models are. */}}
 {{- define "fairlead.followRules" -}}
 - apiGroups: [fairlead.dev]
-  resources: [modeldeployments, inferencegateways]
+  resources: [modeldeployments, inferencegateways, consumers]
   verbs: [get, list, watch]
 - apiGroups: [fairlead.dev]
-  resources: [modeldeployments/status, inferencegateways/status]
+  resources: [modeldeployments/status, inferencegateways/status, consumers/status]
   verbs: [patch]
 - apiGroups: [""]
   resources: [pods]
@@ -41,11 +41,17 @@ subjects:
   verbs: [create]
 {{- end }}
 
-{{/* The Secrets of the listeners, as a JSON list of names. */}}
-{{- define "fairlead.certificates" -}}
+{{/* The Secrets that inferenceGateway.spec names, as a JSON list: of listeners, of the limits' store, of issuers. */}}
+{{- define "fairlead.namedSecrets" -}}
+{{- $spec := .Values.inferenceGateway.spec }}
 {{- $names := list }}
-{{- range .Values.inferenceGateway.spec.listeners }}{{ with .tls }}{{ $names = append $names .secretRef.name }}{{ end }}{{ end }}
-{{- $names | uniq | toJson }}
+{{- range $spec.listeners }}{{ $names = append $names (dig "tls" "secretRef" "name" "" .) }}{{ end }}
+{{- with dig "limits" "valkey" dict $spec }}
+{{- $names = append $names (dig "secretRef" "name" "" .) }}
+{{- $names = append $names (dig "ca" "secretRef" "name" "" .) }}
+{{- end }}
+{{- range dig "authentication" "jwt" list $spec }}{{ $names = append $names (dig "ca" "secretRef" "name" "" .) }}{{ end }}
+{{- without $names "" | uniq | toJson }}
 {{- end }}
 
 {{/* In the release's own namespace. */}}
@@ -65,7 +71,7 @@ subjects:
   resources: [secrets, configmaps]
   resourceNames: [{{ $fullname }}-control-plane-tls]
   verbs: [get, update]
-{{- with include "fairlead.certificates" . | fromJsonArray }}
+{{- with include "fairlead.namedSecrets" . | fromJsonArray }}
 - apiGroups: [""]
   resources: [secrets]
   resourceNames: {{ toJson . }}
