@@ -39,6 +39,10 @@ test('a table that this thread fails at is answered and logged; the next one is 
       removedModels: [],
       endpoints: [],
       removedEndpoints: [],
+      consumers: [],
+      removedConsumers: [],
+      agents: undefined,
+      limitStore: undefined,
     },
   });
   const whole = create(ModelSchema, { id: 'm', names: ['m'], timeouts: {} });

@@ -38,6 +38,10 @@ function plane(): DataPlane & { readonly lines: string[] } {
     removedModels: [],
     endpoints: [['ns/m/b', create(EndpointGroupSchema, { endpoints })]],
     removedEndpoints: [],
+    consumers: [],
+    removedConsumers: [],
+    agents: undefined,
+    limitStore: undefined,
   });
   let ids = 0;
   const lines: string[] = [];

@@ -1,5 +1,12 @@
 import { create, type MessageInitShape } from '@bufbuild/protobuf';
-import { EndpointGroupSchema, GatewaySchema, ModelSchema, SecretSchema } from '../../proto/gen/fairlead/v1/table_pb.js';
+import {
+  AuthenticationMode,
+  AuthenticationSchema,
+  EndpointGroupSchema,
+  GatewaySchema,
+  ModelSchema,
+  SecretSchema,
+} from '../../proto/gen/fairlead/v1/table_pb.js';
 import type { RouteTable } from '../table/route-table.ts';
 
 type GatewayInit = MessageInitShape<typeof GatewaySchema>;
@@ -28,10 +35,13 @@ export function sampleTable(
       modelHeaders: ['x-model', 'model'],
       clientHeadersMs: 10_000,
       clientUploadMs: 60_000,
+      authentication: create(AuthenticationSchema, { mode: AuthenticationMode.AUTHENTICATION_NONE }),
       ...gateway,
     }),
     models: new Map(named.map(([name, sample]) => [name, sampleModel(name, sample)])),
     endpoints: new Map(named.flatMap(([name, { backends }]) => groups(name, backends))),
+    consumers: new Map(),
+    agents: 1,
     secrets: new Map(Object.entries(secrets).map(([name, data]) => [name, sampleSecret(data)])),
   };
 }

@@ -29,6 +29,8 @@ function table(models: Record<string, Model>, endpoints: Record<string, Endpoint
     gateway,
     models: new Map(Object.entries(models)),
     endpoints: new Map(Object.entries(endpoints)),
+    consumers: new Map(),
+    agents: 1,
     secrets: new Map(),
   };
 }

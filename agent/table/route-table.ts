@@ -1,4 +1,5 @@
-import type { EndpointGroup, Gateway, Model, Secret } from '../../proto/gen/fairlead/v1/table_pb.js';
+import type { Consumer, EndpointGroup, Gateway, Model, Secret } from '../../proto/gen/fairlead/v1/table_pb.js';
+import type { LimitStoreSettings } from './limit-store-settings.ts';
 
 /** The whole route table as an agent holds it: an immutable value, swapped whole. */
 export interface RouteTable {
@@ -9,7 +10,14 @@ export interface RouteTable {
   readonly models: ReadonlyMap<string, Model>;
   /** By resource name, "<namespace>/<name>/<backend>". A group that has not arrived counts as empty. */
   readonly endpoints: ReadonlyMap<string, EndpointGroup>;
-  /** By resource name, "<namespace>/<name>". For Envoy only: never on disk, never told to the picker. */
+  /** By resource name, "<namespace>/<name>". */
+  readonly consumers: ReadonlyMap<string, Consumer>;
+  /** How many agents share what is limited, this one included; at least 1. */
+  readonly agents: number;
+  /**
+   * By resource name, "<namespace>/<name>". Never on disk. Envoy is told what it needs of them, the picker's thread
+   * what the store of limits asks for, and nobody else anything.
+   */
   readonly secrets: ReadonlyMap<string, Secret>;
 }
 
@@ -23,4 +31,10 @@ export interface TableDelta {
   readonly removedModels: readonly string[];
   readonly endpoints: readonly (readonly [name: string, group: EndpointGroup])[];
   readonly removedEndpoints: readonly string[];
+  readonly consumers: readonly (readonly [name: string, consumer: Consumer])[];
+  readonly removedConsumers: readonly string[];
+  /** Undefined: as many as before. */
+  readonly agents: number | undefined;
+  /** Undefined: as before. In memory only, like the secrets that are in it. */
+  readonly limitStore: LimitStoreSettings | undefined;
 }

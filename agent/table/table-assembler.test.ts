@@ -1,10 +1,19 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { create, toBinary } from '@bufbuild/protobuf';
+import { create, type MessageInitShape, toBinary } from '@bufbuild/protobuf';
 import fc from 'fast-check';
-import { EndpointGroupSchema, ModelSchema } from '../../proto/gen/fairlead/v1/table_pb.js';
 import {
+  AuthenticationMode,
+  type AuthenticationSchema,
+  EndpointGroupSchema,
+  GatewaySchema,
+  type LimitStoreSchema,
+  ModelSchema,
+} from '../../proto/gen/fairlead/v1/table_pb.js';
+import {
+  CONSUMER_TYPE,
   ENDPOINT_GROUP_TYPE,
+  FLEET_TYPE,
   GATEWAY_TYPE,
   MODEL_TYPE,
   SECRET_TYPE,
@@ -14,7 +23,16 @@ import type { Resource } from '../../xds/resource.ts';
 import { diffTables } from './diff.ts';
 import type { RouteTable } from './route-table.ts';
 import { type Assembled, TableAssembler } from './table-assembler.ts';
-import { endpointsPart, GARBAGE, gatewayPart, modelPart, secretPart, versionPart } from './table-parts.fixture.ts';
+import {
+  consumerPart,
+  endpointsPart,
+  fleetPart,
+  GARBAGE,
+  gatewayPart,
+  modelPart,
+  secretPart,
+  versionPart,
+} from './table-parts.fixture.ts';
 
 /** Gives the assembler parts, each in an update of its own; returns what became of the last. */
 function give(assembler: TableAssembler, ...parts: Resource[]): Assembled {
@@ -27,6 +45,18 @@ function give(assembler: TableAssembler, ...parts: Resource[]): Assembled {
 
 function remove(assembler: TableAssembler, typeUrl: string, ...removals: string[]): Assembled {
   return assembler.take({ typeUrl, upserts: [], removals, systemVersion: '' });
+}
+
+const ISSUER = { name: 'jwt-0', issuer: 'https://idp', jwksUrl: 'https://idp/keys' };
+
+/** A gateway that authenticates so. */
+function gatewayOf(
+  authentication: MessageInitShape<typeof AuthenticationSchema>,
+  limitStore: MessageInitShape<typeof LimitStoreSchema> = {},
+): Resource {
+  const listeners = [{ name: 'http', address: '0.0.0.0', port: 8888 }];
+  const gateway = create(GatewaySchema, { listeners, authentication, limitStore });
+  return { ...gatewayPart('auth'), body: toBinary(GatewaySchema, gateway) };
 }
 
 test('nothing is handed out before the version that completes it', () => {
@@ -83,6 +113,10 @@ test('a part that cannot be used is refused by name, and the old one stays', () 
     ],
     [GATEWAY_TYPE, 'default', Uint8Array.of(), /no listener/],
     [GATEWAY_TYPE, 'other', gatewayPart('2').body, /named/],
+    [GATEWAY_TYPE, 'default', gatewayOf({ jwtIssuers: [ISSUER, ISSUER] }).body, /two issuers/],
+    [GATEWAY_TYPE, 'default', gatewayOf({ jwtIssuers: [{ ...ISSUER, jwksUrl: 'keys' }] }).body, /no URL/],
+    [GATEWAY_TYPE, 'default', gatewayOf({ jwtIssuers: [{ ...ISSUER, jwksUrl: 'file:///keys' }] }).body, /no URL/],
+    [CONSUMER_TYPE, 'ml/ann', consumerPart('', '2', new Uint8Array(31)).body, /digest/],
   ] as const) {
     const { refused } = give(assembler, { typeUrl, name, version: '2', body });
     assert.deepEqual(refused?.names, [name]);
@@ -195,4 +229,50 @@ test('secrets that come to a table of the same version complete it anew: one fro
   const table = assembler.take({ typeUrl: TABLE_VERSION_TYPE, upserts: [], removals: [], systemVersion: '1' }).table;
   assert.equal(table?.version, '1');
   assert.deepEqual(secretsOf(table), { 'ml/tls': 'key' });
+});
+
+test('consumers are of the table and of what may be kept, each with a digest of its own', () => {
+  const assembler = new TableAssembler();
+  const parts = [gatewayPart('1'), consumerPart('ml/ann', '1'), consumerPart('ml/bob', '1')];
+  const table = give(assembler, ...parts, versionPart('1')).table;
+  assert.deepEqual([...(table?.consumers.keys() ?? [])], ['ml/ann', 'ml/bob']);
+  const { sha256 } = table?.consumers.get('ml/ann')?.apiKeys[0] ?? assert.fail();
+  assert.deepEqual([sha256.length, sha256.buffer.byteLength], [32, 32]);
+  assert.deepEqual(assembler.resources(), [...parts, versionPart('1')]);
+  remove(assembler, CONSUMER_TYPE, 'ml/ann');
+  const next = give(assembler, versionPart('2')).table;
+  assert.deepEqual([...(next?.consumers.keys() ?? [])], ['ml/bob']);
+});
+
+test('there is one agent until a control plane counts them; what it counted is not forgotten', () => {
+  const assembler = new TableAssembler();
+  assert.equal(give(assembler, gatewayPart('1'), versionPart('1')).table?.agents, 1);
+  const synced = { typeUrl: TABLE_VERSION_TYPE, upserts: [], removals: [], systemVersion: '' };
+  give(assembler, fleetPart(3));
+  assert.equal(assembler.take(synced).table?.agents, 3);
+  remove(assembler, FLEET_TYPE, 'default');
+  assert.equal(give(assembler, versionPart('2')).table?.agents, 3);
+  assert.equal(give(assembler, fleetPart(0), versionPart('3')).table?.agents, 1);
+});
+
+test('only a gateway that says nothing of authentication is open to everybody', () => {
+  const mode = (gateway: Resource) =>
+    give(new TableAssembler(), gateway, versionPart('1')).table?.gateway.authentication?.mode;
+  const unknown = 99 as AuthenticationMode;
+  assert.equal(mode(gatewayPart('1')), AuthenticationMode.AUTHENTICATION_NONE);
+  assert.equal(mode(gatewayOf({})), AuthenticationMode.AUTHENTICATION_MODE_UNSPECIFIED);
+  assert.equal(mode(gatewayOf({ mode: unknown })), unknown);
+});
+
+test('a secret that is gone stays while an issuer or the store of limits refers to it', () => {
+  const assembler = new TableAssembler();
+  const [ca, password] = [
+    { secret: 'ml/ca', key: 'tls.key' },
+    { secret: 'ml/valkey', key: 'tls.key' },
+  ];
+  const gateway = gatewayOf({ jwtIssuers: [{ ...ISSUER, ca }] }, { valkey: { url: 'valkey://v', password } });
+  give(assembler, gateway, secretPart('ml/ca', 'c'), secretPart('ml/valkey', 'v'), versionPart('1'));
+  remove(assembler, SECRET_TYPE, 'ml/ca', 'ml/valkey');
+  assert.deepEqual(secretsOf(give(assembler, versionPart('2')).table), { 'ml/ca': 'c', 'ml/valkey': 'v' });
+  assert.deepEqual(secretsOf(give(assembler, gatewayPart('3'), versionPart('3')).table), {});
 });

@@ -1,9 +1,16 @@
-import type { EndpointGroup, Gateway, Model, Secret } from '../../proto/gen/fairlead/v1/table_pb.js';
-import { ENDPOINT_GROUP_TYPE, MODEL_TYPE, SECRET_TYPE, TABLE_VERSION_TYPE } from '../../proto/table-types.ts';
+import type { Consumer, EndpointGroup, Gateway, Model, Secret } from '../../proto/gen/fairlead/v1/table_pb.js';
+import {
+  CONSUMER_TYPE,
+  ENDPOINT_GROUP_TYPE,
+  MODEL_TYPE,
+  SECRET_TYPE,
+  TABLE_VERSION_TYPE,
+} from '../../proto/table-types.ts';
 import type { RefusedUpdate, TypeUpdate } from '../../xds/delta-client.ts';
 import type { Resource } from '../../xds/resource.ts';
 import { readResource, type TablePart } from './read-resource.ts';
 import type { RouteTable } from './route-table.ts';
+import { usedSecrets } from './used-secrets.ts';
 
 /** What became of an update. */
 export interface Assembled {
@@ -22,8 +29,10 @@ export class TableAssembler {
   #version = '';
   /** Collected since the last table; undefined: removed. */
   #gateway: Gateway | undefined;
+  #agents: number | undefined;
   readonly #models = new Map<string, Model | undefined>();
   readonly #endpoints = new Map<string, EndpointGroup | undefined>();
+  readonly #consumers = new Map<string, Consumer | undefined>();
   readonly #secrets = new Map<string, Secret | undefined>();
   /** Removed by the control plane; those that are in the table all the same are still used. */
   readonly #goneSecrets = new Set<string>();
@@ -59,14 +68,17 @@ export class TableAssembler {
     if (part.kind === 'gateway') this.#gateway = part.gateway;
     if (part.kind === 'model') this.#models.set(part.name, part.model);
     if (part.kind === 'endpoints') this.#endpoints.set(part.name, part.group);
+    if (part.kind === 'fleet') this.#agents = part.agents;
+    if (part.kind === 'consumer') this.#consumers.set(part.name, part.consumer);
     if (part.kind === 'secret') this.#secrets.set(part.name, part.secret);
   }
 
   #remove(typeUrl: string, name: string): void {
     if (typeUrl === MODEL_TYPE) this.#models.set(name, undefined);
     else if (typeUrl === ENDPOINT_GROUP_TYPE) this.#endpoints.set(name, undefined);
+    else if (typeUrl === CONSUMER_TYPE) this.#consumers.set(name, undefined);
     else if (typeUrl === SECRET_TYPE) this.#secrets.set(name, undefined);
-    // There is always a gateway: one that vanishes is a mistake of the control plane, and the old one stays.
+    // There is always a gateway and a fleet: one that vanishes is a mistake of the control plane, and the old one stays.
     else return;
     this.#staged.set(key(typeUrl, name), undefined);
   }
@@ -81,6 +93,9 @@ export class TableAssembler {
       gateway,
       models: merge(this.#table?.models, this.#models),
       endpoints: merge(this.#table?.endpoints, this.#endpoints),
+      consumers: merge(this.#table?.consumers, this.#consumers),
+      // An older control plane does not count its agents.
+      agents: this.#agents ?? this.#table?.agents ?? 1,
       secrets: merge(this.#table?.secrets, this.#changedSecrets(gateway)),
     };
     this.#table = table;
@@ -89,22 +104,26 @@ export class TableAssembler {
       else this.#resources.set(name, resource);
     }
     this.#gateway = undefined;
-    for (const collected of [this.#models, this.#endpoints, this.#secrets, this.#staged]) collected.clear();
+    for (const collected of [this.#models, this.#endpoints, this.#consumers, this.#secrets, this.#staged]) {
+      collected.clear();
+    }
     return table;
   }
 
   /**
-   * The changes of secrets. One that is gone, or of no use any more, stays as long as a listener refers to it: a
-   * certificate that is being replaced must not close a port. The control plane tells users that it is missing.
+   * The changes of secrets. One that is gone, or of no use any more, stays as long as the gateway refers to it: a
+   * certificate that is being replaced must not close a port, nor a password a connection. The control plane tells
+   * users that it is missing.
    */
-  #changedSecrets({ listeners }: Gateway): ReadonlyMap<string, Secret | undefined> {
+  #changedSecrets(gateway: Gateway): ReadonlyMap<string, Secret | undefined> {
+    const used = usedSecrets(gateway);
     const changes = new Map(this.#secrets);
     for (const [name, secret] of changes) {
       if (secret === undefined) this.#goneSecrets.add(name);
       else this.#goneSecrets.delete(name);
     }
     for (const name of this.#goneSecrets) {
-      if (listeners.some(({ tls }) => tls?.secret === name)) changes.delete(name);
+      if (used.has(name)) changes.delete(name);
       else {
         changes.set(name, undefined);
         this.#goneSecrets.delete(name);

@@ -1,6 +1,8 @@
 import type { ChannelCredentials } from '@grpc/grpc-js';
 import {
+  CONSUMER_TYPE,
   ENDPOINT_GROUP_TYPE,
+  FLEET_TYPE,
   GATEWAY_TYPE,
   MODEL_TYPE,
   SECRET_TYPE,
@@ -35,7 +37,15 @@ interface TableFeedOptions {
 }
 
 /** All types of the table; the version last, as it is sent. */
-const TYPES: readonly string[] = [GATEWAY_TYPE, MODEL_TYPE, ENDPOINT_GROUP_TYPE, SECRET_TYPE, TABLE_VERSION_TYPE];
+const TYPES: readonly string[] = [
+  GATEWAY_TYPE,
+  MODEL_TYPE,
+  ENDPOINT_GROUP_TYPE,
+  CONSUMER_TYPE,
+  FLEET_TYPE,
+  SECRET_TYPE,
+  TABLE_VERSION_TYPE,
+];
 
 /** The route table as this node has it: the last known from disk at first, then what the control plane sends. */
 export class TableFeed {

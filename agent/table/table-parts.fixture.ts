@@ -1,9 +1,18 @@
 import { create, toBinary } from '@bufbuild/protobuf';
-import { EndpointGroupSchema, GatewaySchema, ModelSchema, SecretSchema } from '../../proto/gen/fairlead/v1/table_pb.js';
+import {
+  ConsumerSchema,
+  EndpointGroupSchema,
+  FleetSchema,
+  GatewaySchema,
+  ModelSchema,
+  SecretSchema,
+} from '../../proto/gen/fairlead/v1/table_pb.js';
 import { TableVersionSchema } from '../../proto/gen/fairlead/v1/table_version_pb.js';
 import {
+  CONSUMER_TYPE,
   DEFAULT_NAME,
   ENDPOINT_GROUP_TYPE,
+  FLEET_TYPE,
   GATEWAY_TYPE,
   MODEL_TYPE,
   SECRET_TYPE,
@@ -29,6 +38,17 @@ export function endpointsPart(name: string, ...addresses: string[]): Resource {
   const endpoints = addresses.map(address => ({ address, id: address }));
   const body = toBinary(EndpointGroupSchema, create(EndpointGroupSchema, { endpoints }));
   return { typeUrl: ENDPOINT_GROUP_TYPE, name, version: addresses.join(), body };
+}
+
+/** A consumer with one API key, of which only the digest is told. */
+export function consumerPart(name: string, version: string, sha256 = new Uint8Array(32).fill(7)): Resource {
+  const message = create(ConsumerSchema, { names: [name], apiKeys: [{ name: 'key', sha256 }] });
+  return { typeUrl: CONSUMER_TYPE, name, version, body: toBinary(ConsumerSchema, message) };
+}
+
+export function fleetPart(agents: number): Resource {
+  const body = toBinary(FleetSchema, create(FleetSchema, { agents }));
+  return { typeUrl: FLEET_TYPE, name: DEFAULT_NAME, version: String(agents), body };
 }
 
 export function secretPart(name: string, value: string): Resource {

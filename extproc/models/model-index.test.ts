@@ -29,6 +29,10 @@ const delta = (more: Partial<TableDelta>): TableDelta => ({
   removedModels: [],
   endpoints: [],
   removedEndpoints: [],
+  consumers: [],
+  removedConsumers: [],
+  agents: undefined,
+  limitStore: undefined,
   ...more,
 });
 

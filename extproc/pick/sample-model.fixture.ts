@@ -39,6 +39,10 @@ export function oneModel(backends: readonly SampleBackend[], retryAttempts = 2):
     removedModels: [],
     endpoints: backends.map(backend => [`ml/model/${backend.name}`, group(backend)] as const),
     removedEndpoints: [],
+    consumers: [],
+    removedConsumers: [],
+    agents: undefined,
+    limitStore: undefined,
   };
 }
 
