@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { create, type MessageInitShape, toBinary } from '@bufbuild/protobuf';
+import { create, type JsonObject, type JsonValue, type MessageInitShape, toBinary } from '@bufbuild/protobuf';
 import fc from 'fast-check';
+import { JWT_NAMESPACE } from '../../proto/exchange-names.ts';
 import { ProcessingRequestSchema } from '../../proto/gen/envoy/service/ext_proc/v3/external_processor_pb.js';
 import { decodeProcessingRequest } from './decode.ts';
 
@@ -76,6 +77,77 @@ describe('request headers', () => {
     const { headers } = decodedHeaders(headersFrame([['x-model-name', 'a']], false));
     assert.equal(headers.get('x-model'), undefined);
     assert.equal(headers.get('x-model-names'), undefined);
+  });
+});
+
+describe('the claims of a token', () => {
+  const claimsFrame = (...namespaces: [name: string, content: JsonObject][]): Uint8Array =>
+    encode({
+      request: { case: 'requestHeaders', value: { headers: { headers: [{ key: ':path', value: '/' }] } } },
+      metadataContext: { filterMetadata: Object.fromEntries(namespaces) },
+    });
+  const claimsIn = (...namespaces: [name: string, content: JsonObject][]) =>
+    plain(decodedHeaders(claimsFrame(...namespaces)).jwt);
+
+  /** With prototypes, as assertions want them. */
+  function plain(value: unknown): unknown {
+    if (Array.isArray(value)) return value.map(plain);
+    if (typeof value !== 'object' || value === null) return value;
+    return Object.fromEntries(Object.entries(value).map(([key, each]) => [key, plain(each)]));
+  }
+
+  it('are what the generated code encoded, whatever JSON they are', () => {
+    const text = fc.string({ unit: 'grapheme' }).filter(text => text.isWellFormed());
+    const { json } = fc.letrec<{ json: JsonValue }>(tie => ({
+      json: fc.oneof(
+        { maxDepth: 6, withCrossShrink: true },
+        fc.constant(null),
+        fc.boolean(),
+        fc.double({ noNaN: true, noDefaultInfinity: true }),
+        text,
+        fc.array(tie('json'), { maxLength: 4 }),
+        fc.dictionary(text, tie('json'), { maxKeys: 4 }),
+      ),
+    }));
+    fc.assert(
+      fc.property(fc.dictionary(text, json, { maxKeys: 4 }), claims => {
+        const decoded = claimsIn(['other', { x: 1 }], [JWT_NAMESPACE, { 'jwt-0': claims }]);
+        assert.deepEqual(decoded, { 'jwt-0': plain(claims) });
+      }),
+    );
+  });
+
+  it('are none where Envoy accepted no token', () => {
+    assert.equal(claimsIn(), undefined);
+    assert.equal(claimsIn(['other', { 'jwt-0': { sub: 'x' } }]), undefined);
+    assert.equal(decodedHeaders(headersFrame([['authorization', 'Bearer x']], true)).jwt, undefined);
+  });
+
+  it('have no prototype: a claim that is called like a method is a claim', () => {
+    const jwt = decodedHeaders(claimsFrame([JWT_NAMESPACE, { ['__proto__']: { admin: true } }])).jwt;
+    assert.deepEqual(Object.keys(jwt ?? {}), ['__proto__']);
+    assert.equal(jwt?.admin, undefined);
+    assert.equal(jwt?.toString, undefined);
+  });
+
+  it('are the same object at every question', () => {
+    const headers = decodedHeaders(claimsFrame([JWT_NAMESPACE, { 'jwt-0': {} }]));
+    assert.equal(headers.jwt, headers.jwt);
+  });
+
+  it('are none where they are deeper than anybody’s, or damaged', () => {
+    const nested = (depth: number): JsonObject => ({ a: depth === 0 ? 1 : nested(depth - 1) });
+    assert.ok(claimsIn([JWT_NAMESPACE, nested(30)]));
+    assert.equal(claimsIn([JWT_NAMESPACE, nested(40)]), undefined);
+    const valid = claimsFrame([JWT_NAMESPACE, { 'jwt-0': { sub: 'x', groups: ['a', 1, true, null, { b: 2 }] } }]);
+    const change = fc.tuple(fc.nat(valid.length - 1), fc.nat(255));
+    fc.assert(
+      fc.property(change, ([at, byte]) => {
+        const decoded = decodeProcessingRequest(valid.with(at, byte));
+        if (decoded.kind === 'request_headers') void decoded.jwt;
+      }),
+      { numRuns: 2_000 },
+    );
   });
 });
 

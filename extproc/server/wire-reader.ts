@@ -14,6 +14,11 @@ export function spanTag(field: number): number {
   return (field << 3) | SPAN;
 }
 
+/** The tag of a double. */
+export function doubleTag(field: number): number {
+  return (field << 3) | FIXED64;
+}
+
 /** The tag of a field that is a plain number, bool or enum. */
 export function varintTag(field: number): number {
   return (field << 3) | VARINT;
@@ -88,6 +93,13 @@ export class WireReader {
     this.spanEnd = this.#at;
   }
 
+  /** A double. */
+  double(): number {
+    const at = this.#at;
+    this.#over(8);
+    return this.broken ? 0 : asBuffer(this.bytes).readDoubleLE(at);
+  }
+
   /** A field with a length, as UTF-8 text. */
   text(): string {
     this.span();
@@ -102,6 +114,11 @@ export class WireReader {
     else if (wireType === FIXED64) this.#over(8);
     else if (wireType === FIXED32) this.#over(4);
     else this.#fail();
+  }
+
+  /** For a reader that finds the message not to be what it should. */
+  reject(): void {
+    this.#fail();
   }
 
   #over(length: number): void {
