@@ -35,6 +35,7 @@ const ALARMS: ReadonlySet<string> = new Set([
   'agent.refused',
   'leader.label_failed',
   'leader.lease_failed',
+  'source.not_installed',
   'source.state_failed',
   'status.failed',
   'status.interrupted',

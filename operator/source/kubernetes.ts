@@ -4,7 +4,12 @@ import { type ClusterState, sameState } from './cluster-state.ts';
 import { Doorbell } from './doorbell.ts';
 import { type ResolveHost, systemResolver } from './host-addresses.ts';
 import { Assembly, NamespaceReplicas } from './kubernetes/assembly.ts';
-import { GATEWAY_COLLECTION, MODEL_COLLECTION, type RefusedResource } from './kubernetes/declared-object.ts';
+import {
+  CONSUMER_COLLECTION,
+  GATEWAY_COLLECTION,
+  MODEL_COLLECTION,
+  type RefusedResource,
+} from './kubernetes/declared-object.ts';
 import { followCollection, type ListWatchEvent } from './kubernetes/list-watch.ts';
 import { POD_COLLECTION } from './kubernetes/pod-facts.ts';
 import { ResolvedModels } from './kubernetes/resolved-models.ts';
@@ -52,8 +57,9 @@ export interface ClusterWatch {
 }
 
 /**
- * Watches the ModelDeployments, InferenceGateways and pods of a cluster, and the Secrets that they refer to. Done when the first state was told, however
- * long the API server lets wait for it; the watch goes on until `signal` is aborted, also while the API server is away.
+ * Watches the ModelDeployments, InferenceGateways, Consumers and pods of a cluster, and the Secrets that they refer to.
+ * Done when the first state was told, however long the API server lets wait for it; the watch goes on until `signal` is
+ * aborted, also while the API server is away.
  */
 export async function watchCluster(options: ClusterWatchOptions): Promise<ClusterWatch> {
   const first = Promise.withResolvers<void>();
@@ -78,9 +84,15 @@ async function follow(options: ClusterWatchOptions, begun: () => void): Promise<
     resolveHost,
     ring,
   );
-  const following = scopes.flatMap(({ namespace, replicas: { models, gateways, pods } }) => [
+  const following = scopes.flatMap(({ namespace, replicas: { models, gateways, consumers, pods } }) => [
     followCollection({ ...common, collection: { ...MODEL_COLLECTION, namespace }, replica: models }),
     followCollection({ ...common, collection: { ...GATEWAY_COLLECTION, namespace }, replica: gateways }),
+    followCollection({
+      ...common,
+      collection: { ...CONSUMER_COLLECTION, namespace },
+      replica: consumers,
+      optional: true,
+    }),
     followCollection({ ...common, collection: { ...POD_COLLECTION, namespace }, replica: pods }),
   ]);
   let last: ClusterReading | undefined;
@@ -134,17 +146,24 @@ class ClusterReader {
   /** The same object while nothing changed; undefined until everything was listed. Follows the Secrets that it refers to. */
   read(): ClusterReading | undefined {
     if (!this.#namespaces.every(({ synced }) => synced)) return undefined;
-    const { gateways, pods, refused, modelDeployments } = this.#assembly.read();
+    const { gateways, consumers, pods, refused, modelDeployments } = this.#assembly.read();
     const resolved = this.#models.read(modelDeployments);
-    const references = secretReferences({ gateways });
+    const references = secretReferences({ gateways, consumers });
     this.#watches.follow(references);
     if (resolved === undefined) return undefined;
-    const listening = this.#watches.settled
-      ? { gateways, secrets: this.#secrets.read(references, key => this.#watches.look(key)) }
+    const referring = this.#watches.settled
+      ? { gateways, consumers, secrets: this.#secrets.read(references, key => this.#watches.look(key)) }
       : this.#last?.state;
-    // What was only not read yet takes nothing away: neither from an operator that begins, nor a listener's certificate.
-    if (listening === undefined) return undefined;
-    const state: ClusterState = { gateways: listening.gateways, secrets: listening.secrets, pods, ...resolved };
+    // What was only not read yet takes nothing away: neither from an operator that begins, nor a listener's
+    // certificate or a caller's key.
+    if (referring === undefined) return undefined;
+    const state: ClusterState = {
+      gateways: referring.gateways,
+      consumers: referring.consumers,
+      secrets: referring.secrets,
+      pods,
+      ...resolved,
+    };
     if (this.#last === undefined || !sameState(this.#last.state, state) || this.#last.refused !== refused) {
       this.#last = { state, refused };
     }

@@ -6,15 +6,30 @@ import { type ClusterState, objectKey, type SecretContent } from './cluster-stat
 export type SecretReferences = ReadonlyMap<string, ReadonlySet<string>>;
 
 /** The Secrets that some resources refer to; each is of the resource's own namespace. */
-export function secretReferences({ gateways }: Pick<ClusterState, 'gateways'>): SecretReferences {
+export function secretReferences({
+  gateways,
+  consumers,
+}: Pick<ClusterState, 'gateways' | 'consumers'>): SecretReferences {
   const references = new Map<string, Set<string>>();
+  const refer = (namespace: string, name: string, ...used: readonly string[]) => {
+    const key = objectKey({ namespace, name });
+    references.set(key, new Set([...(references.get(key) ?? []), ...used]));
+  };
   for (const { namespace, spec } of gateways) {
     for (const { tls } of spec.listeners) {
-      if (tls === undefined) continue;
-      const key = objectKey({ namespace, name: tls.secretRef.name });
-      const keys = references.get(key) ?? new Set<string>();
-      references.set(key, keys.add(TLS_CERTIFICATE).add(TLS_PRIVATE_KEY));
+      if (tls !== undefined) refer(namespace, tls.secretRef.name, TLS_CERTIFICATE, TLS_PRIVATE_KEY);
     }
+    const { valkey } = spec.limits;
+    const single = [
+      ...spec.authentication.jwt.map(({ ca }) => ca?.secretRef),
+      valkey?.secretRef,
+      valkey?.ca?.secretRef,
+    ];
+    for (const secretRef of single) if (secretRef !== undefined) refer(namespace, secretRef.name, secretRef.key);
+  }
+  for (const { namespace, spec } of consumers.values()) {
+    for (const { secretRef } of spec.apiKeys)
+      if (secretRef !== undefined) refer(namespace, secretRef.name, secretRef.key);
   }
   return references;
 }

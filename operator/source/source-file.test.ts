@@ -127,13 +127,13 @@ spec:
     ],
     [
       'in an item of a list',
-      'apiVersion: v1\nkind: List\nitems:\n- apiVersion: fairlead.dev/v1alpha1\n  kind: Consumer\n',
-      '5:9 error | kind | `Consumer` is not served by this version of Fairlead',
+      'apiVersion: v1\nkind: List\nitems:\n- apiVersion: fairlead.dev/v1alpha1\n  kind: Cosumer\n',
+      '5:9 error | kind | expected one of `ModelDeployment`, `InferenceGateway` or `Consumer`, got `Cosumer`; did you mean `Consumer`?',
     ],
     [
       'in JSON',
       '{"apiVersion": "fairlead.dev/v1alpha1",\n "kind": "Gateway"}',
-      '2:10 error | kind | expected one of `ModelDeployment` or `InferenceGateway`, got `Gateway`',
+      '2:10 error | kind | expected one of `ModelDeployment`, `InferenceGateway` or `Consumer`, got `Gateway`',
     ],
     ['of a field given twice', 'a: 1\nb: 2\na: 3\n', '3:1 error | `a` is given twice'],
     [

@@ -2,7 +2,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import type { ApiConnection } from '../../api/api-connection.ts';
 import type { ApiFailure } from '../../api/api-failure.ts';
 import { type Collection, collectionPath } from './api-object.ts';
-import { type Course, FIRST_COURSE, nextStep, type Outcome } from './course.ts';
+import { type Course, FIRST_COURSE, type NextStep, nextStep, type Outcome } from './course.ts';
 import { LineSplitter } from './line-splitter.ts';
 import { listPages } from './paged-list.ts';
 import type { Replica } from './replica.ts';
@@ -25,12 +25,23 @@ export type ListWatchEvent =
       readonly retryInMs: number;
       /** Whether everything has to be listed again. */
       readonly relist: boolean;
+    }
+  | {
+      /** The API server knows no such collection; told once, until it does. */
+      readonly event: 'source.not_installed';
+      readonly collection: string;
+      readonly reason: string;
     };
 
 export interface ListWatchOptions<Value> {
   readonly api: ApiConnection;
   readonly collection: Collection;
   readonly replica: Replica<Value>;
+  /**
+   * Whether the API server may not know the collection, whose definition is newer than those of an installation that
+   * was upgraded: until it does, there is nothing in it.
+   */
+  readonly optional?: boolean;
   /** Ends it. */
   readonly signal: AbortSignal;
   /** The replica changed, or is whole for the first time. */
@@ -44,25 +55,40 @@ export interface ListWatchOptions<Value> {
  */
 const REFUSALS = [400, 405, 422, 500];
 
+const NOT_FOUND = 404;
+
 /** Keeps a replica like the collection of which it is one until `signal` is aborted, whatever happens between them. */
 export async function followCollection<Value>(options: ListWatchOptions<Value>): Promise<void> {
-  const { collection, signal, onEvent } = options;
+  const { collection, replica, optional, signal, onChange, onEvent } = options;
   const listWatch = new ListWatch(options);
   let course = FIRST_COURSE;
+  let unknown = false;
   while (!signal.aborted) {
     const outcome = await listWatch.attempt(course.list);
     if (signal.aborted) return;
     const next = nextStep(course, outcome, Math.random());
-    if (next.relist) options.replica.expire();
-    if (outcome.kind !== 'listed' && outcome.kind !== 'ended') {
-      const { relist, delayMs } = next;
-      const code = outcome.kind === 'failed' ? { code: outcome.code } : undefined;
-      const about = { collection: collectionPath(collection), reason: outcome.reason, ...code };
-      onEvent({ event: 'source.interrupted', ...about, retryInMs: Math.round(delayMs), relist });
-    }
+    if (next.relist) replica.expire();
+    const went = outcome.kind === 'listed' || outcome.kind === 'ended';
+    if (optional && outcome.kind === 'failed' && outcome.code === NOT_FOUND) {
+      const { reason } = outcome;
+      if (!unknown) onEvent({ event: 'source.not_installed', collection: collectionPath(collection), reason });
+      unknown = true;
+      if (replica.assumeEmpty()) onChange();
+    } else if (!went) onEvent(interruption(collection, outcome, next));
+    if (went) unknown = false;
     course = next.course;
     await pause(next.delayMs, undefined, { signal }).catch(() => undefined);
   }
+}
+
+function interruption(
+  collection: Collection,
+  outcome: Exclude<Outcome, { kind: 'listed' | 'ended' }>,
+  { delayMs, relist }: NextStep,
+): ListWatchEvent {
+  const code = outcome.kind === 'failed' ? { code: outcome.code } : undefined;
+  const about = { collection: collectionPath(collection), reason: outcome.reason, ...code };
+  return { event: 'source.interrupted', ...about, retryInMs: Math.round(delayMs), relist };
 }
 
 class ListWatch<Value> {

@@ -72,6 +72,13 @@ export class Replica<Value> {
     return true;
   }
 
+  /** Counts as whole without a list, unless it was whole before: there is no such collection. Whether that is new. */
+  assumeEmpty(): boolean {
+    const first = !this.#synced;
+    this.#synced = true;
+    return first;
+  }
+
   /** Follows a watch, also one that begins with a list. Whether that changes anything. */
   apply(event: Extract<WatchEvent, { kind: 'set' | 'removed' | 'bookmark' }>): boolean {
     if (event.kind === 'bookmark') {
