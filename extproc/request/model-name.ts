@@ -7,7 +7,7 @@ export const MAX_MODEL_NAME_BYTES = 256;
  * What no name may hold: control characters, invisible format characters (they can turn a log line around), line and
  * paragraph separators, and halves of surrogate pairs.
  */
-const UNPRINTABLE = /[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/u;
+export const UNPRINTABLE = /[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/u;
 
 /** `invalid_parameter` for the model. The value itself is never repeated: it may be hostile, or a megabyte. */
 export function refuseModelName(what: string): Refusal {
