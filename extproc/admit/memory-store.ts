@@ -90,8 +90,8 @@ export class MemoryStore implements LimitStore {
     if (reservation === undefined) return;
     const now = this.#clock.read();
     this.#reservations.delete(id);
-    this.#changes++;
     this.#release(reservation, now);
+    this.#noteChange(reservation.charges);
     for (const [i, { counter, amount }] of reservation.charges.entries()) {
       const more = (amounts[i] ?? amount) - amount;
       if (counter.window.kind === 'held') continue;
@@ -102,7 +102,7 @@ export class MemoryStore implements LimitStore {
 
   add(charges: readonly Charge[]): void {
     const now = this.#clock.read();
-    this.#changes++;
+    this.#noteChange(charges);
     for (const { counter, amount } of charges) {
       if (counter.window.kind !== 'held') this.#obtain(counter).add(amount, now);
     }
@@ -130,7 +130,7 @@ export class MemoryStore implements LimitStore {
     return this.#sliding.size + this.#sums.size;
   }
 
-  /** Goes up with each change of what `save` returns, but for what time does to it. */
+  /** Goes up whenever what `save` returns changes by more than time. */
   get changes(): number {
     return this.#changes;
   }
@@ -195,9 +195,14 @@ export class MemoryStore implements LimitStore {
     for (const [id, reservation] of this.#reservations) {
       this.#release(reservation, now);
       this.#reservations.delete(id);
-      this.#changes++;
+      this.#noteChange(reservation.charges);
       return;
     }
+  }
+
+  /** These charges are settled, for better or worse, so that they are saved from now on. */
+  #noteChange(charges: readonly Charge[]): void {
+    if (charges.some(isSaved)) this.#changes++;
   }
 
   #find(counter: Counter): Count | undefined {
@@ -218,6 +223,10 @@ export class MemoryStore implements LimitStore {
     this.#sums.place(key, sum);
     return sum;
   }
+}
+
+function isSaved({ counter: { window } }: Charge): boolean {
+  return window.kind === 'calendar' || (window.kind === 'sliding' && window.periodMs >= SAVED_PERIOD_MS);
 }
 
 function stateOf(count: Count | undefined, limit: number, now: Moment): CounterState {
