@@ -23,7 +23,7 @@ function table(adminPort: number, contents: Content): PlannedTable {
       endpoints.set(`${key}/backend-${backend}`, group);
     }
   }
-  return { gateway: create(GatewaySchema, { adminPort }), models, endpoints, secrets: new Map() };
+  return { gateway: create(GatewaySchema, { adminPort }), models, endpoints, consumers: new Map(), secrets: new Map() };
 }
 
 test('the version in which a model changed last is that of its last different content', () => {

@@ -3,12 +3,14 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
-import { create } from '@bufbuild/protobuf';
+import { create, fromBinary } from '@bufbuild/protobuf';
 import { type NodeReport, NodeReportSchema } from '../../proto/gen/fairlead/v1/report_pb.js';
-import { GatewaySchema, ModelSchema } from '../../proto/gen/fairlead/v1/table_pb.js';
+import { FleetSchema, GatewaySchema, ModelSchema } from '../../proto/gen/fairlead/v1/table_pb.js';
 import { reportMethod } from '../../proto/report-method.ts';
 import {
+  CONSUMER_TYPE,
   ENDPOINT_GROUP_TYPE,
+  FLEET_TYPE,
   GATEWAY_TYPE,
   MODEL_TYPE,
   SECRET_TYPE,
@@ -23,7 +25,7 @@ const gateway = create(GatewaySchema, { adminPort: 8889 });
 
 function table(...ids: string[]): PlannedTable {
   const models = new Map(ids.map(id => [`ml/${id}`, create(ModelSchema, { id })]));
-  return { gateway, models, endpoints: new Map(), secrets: new Map() };
+  return { gateway, models, endpoints: new Map(), consumers: new Map(), secrets: new Map() };
 }
 
 function soon(): AbortSignal {
@@ -34,15 +36,23 @@ class TestAgent {
   readonly nodeId: string;
   readonly #stopped = new AbortController();
   #send: (report: NodeReport) => void = () => {};
+  #fleet = 0;
+  onVersion = (_version: string): void => {};
 
   constructor(address: string, nodeId: string, refuse?: string) {
     this.nodeId = nodeId;
     new DeltaClient({
       address,
       nodeId,
-      types: [GATEWAY_TYPE, MODEL_TYPE, ENDPOINT_GROUP_TYPE, SECRET_TYPE, TABLE_VERSION_TYPE],
+      types: [
+        ...[GATEWAY_TYPE, MODEL_TYPE, ENDPOINT_GROUP_TYPE, SECRET_TYPE, CONSUMER_TYPE, FLEET_TYPE],
+        TABLE_VERSION_TYPE,
+      ],
       signal: this.#stopped.signal,
-      apply: ({ upserts }) => {
+      apply: ({ typeUrl, upserts }) => {
+        const [first] = upserts;
+        if (typeUrl === FLEET_TYPE && first !== undefined) this.#fleet = fromBinary(FleetSchema, first.body).agents;
+        if (typeUrl === TABLE_VERSION_TYPE && first !== undefined) this.onVersion(first.version);
         const refused = upserts.some(({ name }) => name === refuse);
         return refused ? { names: [refuse as string], message: `"${refuse}": no` } : undefined;
       },
@@ -58,6 +68,15 @@ class TestAgent {
       received: () => {},
       connected: () => {},
       disconnected: () => {},
+    });
+  }
+
+  /** Resolves once it was told that so many agents are connected; gives the version of that. */
+  fleet(agents: number): Promise<string> {
+    return new Promise(resolve => {
+      this.onVersion = version => {
+        if (this.#fleet === agents) resolve(version);
+      };
     });
   }
 
@@ -203,4 +222,20 @@ test('what an agent cannot read is known here, with its words', async t => {
   );
   changes.publisher.publish(table('a'));
   await changes.until(() => changes.publisher.agents()[0]?.refused.length === 0);
+});
+
+test('agents are told how many they are, in a version of the table that changes nothing else', async t => {
+  const { changes, agent } = await listening(t);
+  const { publisher } = changes;
+  const alone = publisher.publish(table('a'));
+  const one = agent('one');
+  assert.equal(await one.fleet(1), alone);
+  const two = agent('two');
+  const versions = await Promise.all([one.fleet(2), two.fleet(2)]);
+  assert.deepEqual(versions, [publisher.version, publisher.version]);
+  assert.deepEqual([publisher.sequence, publisher.gatewayChangedIn, publisher.changedIn('ml/a')], [2, 1, 1]);
+  two.stop();
+  await changes.until(() => publisher.agents().length === 1);
+  assert.equal(publisher.publish(table('a')), publisher.version);
+  assert.equal(publisher.sequence, 2, 'one that went away may come back');
 });

@@ -1,7 +1,11 @@
+import { create } from '@bufbuild/protobuf';
 import type { ServerCredentials } from '@grpc/grpc-js';
 import type { NodeReport } from '../../proto/gen/fairlead/v1/report_pb.js';
+import { FleetSchema } from '../../proto/gen/fairlead/v1/table_pb.js';
 import {
+  CONSUMER_TYPE,
   ENDPOINT_GROUP_TYPE,
+  FLEET_TYPE,
   GATEWAY_TYPE,
   MODEL_TYPE,
   SECRET_TYPE,
@@ -11,6 +15,7 @@ import { atomic } from '../../xds/atomic-order.ts';
 import { type ClientEvent, DeltaServer } from '../../xds/delta-server.ts';
 import { createGrpcServer, type GrpcListener, type Guard, listenGrpc } from '../../xds/grpc-listen.ts';
 import type { RefusedResource } from '../../xds/refused-resources.ts';
+import { FleetWatch } from './fleet-watch.ts';
 import { ReportCollector } from './report-collector.ts';
 import { type PlannedTable, TableEncoder } from './table-encoder.ts';
 
@@ -44,7 +49,7 @@ interface AgentTrust {
 /** How many versions back an agent's report is recognised as older than the table that is waited for. */
 const rememberedVersions = 1_000;
 
-/** Serves the route table to agents, and knows what each of them made of it. */
+/** Serves the route table to agents, tells them how many they are, and knows what each of them made of it. */
 export class Publisher {
   readonly #options: PublisherOptions;
   readonly #encoder = new TableEncoder();
@@ -55,12 +60,19 @@ export class Publisher {
   readonly #waiters = new Set<() => void>();
   /** Nodes that lack a part of the table because they refused it. */
   readonly #refusing = new Set<string>();
+  readonly #fleetWatch = new FleetWatch(agents => {
+    this.#fleet = create(FleetSchema, { agents });
+    if (this.#table !== undefined) this.#send(this.#table);
+  });
+  #fleet = create(FleetSchema, { agents: 1 });
+  /** The last one. */
+  #table: PlannedTable | undefined;
 
   constructor(options: PublisherOptions = {}) {
     this.#options = options;
     this.#server = new DeltaServer({
       order: atomic({
-        types: [GATEWAY_TYPE, MODEL_TYPE, ENDPOINT_GROUP_TYPE, SECRET_TYPE],
+        types: [GATEWAY_TYPE, MODEL_TYPE, ENDPOINT_GROUP_TYPE, SECRET_TYPE, CONSUMER_TYPE, FLEET_TYPE],
         completedBy: TABLE_VERSION_TYPE,
       }),
       onClient: event => this.#onClient(event),
@@ -87,6 +99,11 @@ export class Publisher {
     return this.#encoder.changedIn(model);
   }
 
+  /** Number of the version in which a consumer changed last; 0 for one that is in no table. */
+  consumerChangedIn(consumer: string): number {
+    return this.#encoder.consumerChangedIn(consumer);
+  }
+
   /** Number of the version in which the gateway changed last. */
   get gatewayChangedIn(): number {
     return this.#encoder.gatewayChangedIn;
@@ -94,8 +111,14 @@ export class Publisher {
 
   /** Sends what `table` changes to all agents; returns its version, which is the one before when nothing changed. */
   publish(table: PlannedTable): string {
-    const change = this.#encoder.encode(table);
-    if (change === undefined) return this.version;
+    this.#send(table);
+    return this.version;
+  }
+
+  #send(table: PlannedTable): void {
+    const change = this.#encoder.encode(table, this.#fleet);
+    this.#table = table;
+    if (change === undefined) return;
     const version = change.systemVersion;
     this.#ordinals.set(version, this.#encoder.sequence);
     for (const oldest of this.#ordinals.keys()) {
@@ -106,7 +129,6 @@ export class Publisher {
     // One of the upserts is the version itself.
     const changed = change.upserts.length - 1;
     this.#event({ event: 'table.published', version, changed, removed: change.removals.length });
-    return version;
   }
 
   /** Serves agents at "unix:/path" or "host:port" until `signal` aborts. */
@@ -174,6 +196,7 @@ export class Publisher {
       }
     } else {
       if (event.kind === 'disconnected') this.#refusing.delete(node);
+      this.#fleetWatch.connected(new Set(this.#server.clients().map(({ nodeId }) => nodeId)).size);
       this.#event({ event: `agent.${event.kind}`, node });
     }
     this.#changed();

@@ -1,7 +1,11 @@
 import { create, type DescMessage, type Message, toBinary } from '@bufbuild/protobuf';
 import {
+  type Consumer,
+  ConsumerSchema,
   type EndpointGroup,
   EndpointGroupSchema,
+  type Fleet,
+  FleetSchema,
   type Gateway,
   GatewaySchema,
   type Model,
@@ -11,8 +15,10 @@ import {
 } from '../../proto/gen/fairlead/v1/table_pb.js';
 import { TableVersionSchema } from '../../proto/gen/fairlead/v1/table_version_pb.js';
 import {
+  CONSUMER_TYPE,
   DEFAULT_NAME,
   ENDPOINT_GROUP_TYPE,
+  FLEET_TYPE,
   GATEWAY_TYPE,
   MODEL_TYPE,
   SECRET_TYPE,
@@ -28,6 +34,8 @@ export interface PlannedTable {
   readonly models: ReadonlyMap<string, Model>;
   /** By "<namespace>/<name>/<backend>". */
   readonly endpoints: ReadonlyMap<string, EndpointGroup>;
+  /** By "<namespace>/<name>". */
+  readonly consumers: ReadonlyMap<string, Consumer>;
   /** By "<namespace>/<name>". */
   readonly secrets: ReadonlyMap<string, Secret>;
 }
@@ -47,6 +55,8 @@ const SCHEMAS: ReadonlyMap<string, DescMessage> = new Map<string, DescMessage>([
   [MODEL_TYPE, ModelSchema],
   [ENDPOINT_GROUP_TYPE, EndpointGroupSchema],
   [SECRET_TYPE, SecretSchema],
+  [CONSUMER_TYPE, ConsumerSchema],
+  [FLEET_TYPE, FleetSchema],
 ]);
 
 /** Turns tables into what changed since the one before, as resources. A part that is the same object costs nothing. */
@@ -55,6 +65,7 @@ export class TableEncoder {
   readonly #hash = new SetHash();
   /** By model, the version in which any part of it changed last. */
   readonly #changedIn = new Map<string, number>();
+  readonly #consumerChangedIn = new Map<string, number>();
   #gatewayChangedIn = 0;
   #sequence = 0;
   #version = '';
@@ -74,21 +85,28 @@ export class TableEncoder {
     return this.#changedIn.get(model) ?? 0;
   }
 
-  /** Number of the version in which the gateway changed last. */
+  /** Number of the version in which a consumer changed last; 0 for one that is in no table. */
+  consumerChangedIn(consumer: string): number {
+    return this.#consumerChangedIn.get(consumer) ?? 0;
+  }
+
+  /** Number of the version in which the gateway changed last; the fleet is no part of it. */
   get gatewayChangedIn(): number {
     return this.#gatewayChangedIn;
   }
 
   /**
-   * What `table` changes; undefined when its content is that of the table before.
+   * What `table` and the fleet that it is for change; undefined when their content is that of the ones before.
    * @throws Error when a part cannot be encoded; it is as if nothing had been asked then
    */
-  encode(table: PlannedTable): ResourceChange | undefined {
+  encode(table: PlannedTable, fleet: Fleet): ResourceChange | undefined {
     const kinds: readonly (readonly [string, ReadonlyMap<string, Message>])[] = [
       [GATEWAY_TYPE, new Map([[DEFAULT_NAME, table.gateway]])],
       [MODEL_TYPE, table.models],
       [ENDPOINT_GROUP_TYPE, table.endpoints],
       [SECRET_TYPE, table.secrets],
+      [CONSUMER_TYPE, table.consumers],
+      [FLEET_TYPE, new Map([[DEFAULT_NAME, fleet]])],
     ];
     const encoded = kinds.map(([typeUrl, now]) => this.#encodeNew(typeUrl, now));
     const upserts = encoded.flatMap(parts => this.#keep(parts));
@@ -103,12 +121,16 @@ export class TableEncoder {
     return { systemVersion: this.#version, upserts, removals };
   }
 
-  #noteChange({ typeUrl, name }: ResourceKey, { models }: PlannedTable): void {
+  #noteChange({ typeUrl, name }: ResourceKey, { models, consumers }: PlannedTable): void {
     if (typeUrl === GATEWAY_TYPE || typeUrl === SECRET_TYPE) this.#gatewayChangedIn = this.#sequence;
-    if (typeUrl !== MODEL_TYPE && typeUrl !== ENDPOINT_GROUP_TYPE) return;
-    const model = typeUrl === MODEL_TYPE ? name : modelOfGroup(name);
-    if (models.has(model)) this.#changedIn.set(model, this.#sequence);
-    else this.#changedIn.delete(model);
+    else if (typeUrl === MODEL_TYPE) this.#note(this.#changedIn, name, models);
+    else if (typeUrl === ENDPOINT_GROUP_TYPE) this.#note(this.#changedIn, modelOfGroup(name), models);
+    else if (typeUrl === CONSUMER_TYPE) this.#note(this.#consumerChangedIn, name, consumers);
+  }
+
+  #note(changedIn: Map<string, number>, name: string, present: ReadonlyMap<string, unknown>): void {
+    if (present.has(name)) changedIn.set(name, this.#sequence);
+    else changedIn.delete(name);
   }
 
   /** Messages that are not the very ones of the table before. */

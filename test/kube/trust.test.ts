@@ -117,6 +117,7 @@ suite('trust between agents and the operator, on a real API server', { timeout: 
       gateway: GATEWAY,
       models: new Map(),
       endpoints: new Map(),
+      consumers: new Map(),
       secrets: new Map(),
     });
     const listener = await publisher.listen(address, stopped.signal, {
@@ -373,7 +374,13 @@ suite('trust between agents and the operator, on a real API server', { timeout: 
 
     const stopped = new AbortController();
     const publisher = new Publisher();
-    publisher.publish({ gateway: GATEWAY, models: new Map(), endpoints: new Map(), secrets: new Map() });
+    publisher.publish({
+      gateway: GATEWAY,
+      models: new Map(),
+      endpoints: new Map(),
+      consumers: new Map(),
+      secrets: new Map(),
+    });
     const source = new CertificateSource({ certificate: served.certificate, key: served.key });
     const listener = await publisher.listen('127.0.0.1:0', stopped.signal, {
       credentials: grpcServerCredentials(source),
