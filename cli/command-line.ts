@@ -21,6 +21,7 @@ export function commandLine(): Command {
     addValidate,
     addModels,
     addExplain,
+    addKeys,
     addSim,
     addOperator,
     addExtproc,
@@ -85,6 +86,35 @@ function addExplain(program: Command): void {
       const { text, found } = await explain(model, options);
       process.stdout.write(text);
       if (!found) process.exitCode = 1;
+    });
+}
+
+function addKeys(program: Command): void {
+  const keys = program.command('keys').description('make API keys of Consumers');
+  keys
+    .command('new')
+    .description('make an API key: shows it once, with what its Consumer is to have of it; keeps it nowhere')
+    .option('--consumer <name>', 'show the whole Consumer; [namespace/]name')
+    .option('--name <label>', 'what people call the key (default: by its digest)')
+    .option('--expires <when>', 'such as 90d, or 2027-01-31 (default: never)')
+    .option('-o, --output <format>', 'text or json', outputFormat, 'text')
+    .action(async options => {
+      const { printNewKey } = await import('./keys.ts');
+      const random = crypto.getRandomValues(new Uint8Array(32));
+      process.exitCode = printNewKey({
+        ...options,
+        random,
+        nowMs: Date.now(),
+        out: process.stdout,
+        err: process.stderr,
+      });
+    });
+  keys
+    .command('digest')
+    .description('the SHA-256, for a Consumer, of a key that there is already; reads it from standard input')
+    .action(async () => {
+      const { printDigest } = await import('./keys.ts');
+      process.exitCode = await printDigest({ input: process.stdin, out: process.stdout, err: process.stderr });
     });
 }
 

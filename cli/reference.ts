@@ -1,9 +1,10 @@
+import type { Command } from 'commander';
 import { commandLine } from './command-line.ts';
 
 /** `docs/reference/command-line.md`: what `--help` says of every command. */
 export function commandLineReference(): string {
-  const sections = commandLine().commands.map(command =>
-    [`## fairlead ${command.name()}`, '', '```', command.helpInformation().trimEnd(), '```'].join('\n'),
+  const sections = runnable(commandLine(), '').map(({ name, command }) =>
+    [`## ${name}`, '', '```', command.helpInformation().trimEnd(), '```'].join('\n'),
   );
   return [
     '# Command line',
@@ -15,4 +16,11 @@ export function commandLineReference(): string {
     sections.join('\n\n'),
     '',
   ].join('\n');
+}
+
+/** The commands that do something, those that stand under others by their whole name. */
+function runnable(command: Command, parents: string): { name: string; command: Command }[] {
+  const name = `${parents}${command.name()}`;
+  if (command.commands.length === 0) return [{ name, command }];
+  return command.commands.flatMap(inner => runnable(inner, `${name} `));
 }
