@@ -1,5 +1,5 @@
 /** A value in a token, as JSON has it. */
-export type ClaimValue =
+type ClaimValue =
   | string
   | number
   | boolean
