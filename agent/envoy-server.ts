@@ -38,7 +38,8 @@ export class EnvoyServer {
     this.#server = new DeltaServer({
       order: sequenced({
         types: TYPES,
-        awaits: { [ROUTE_TYPE]: [CLUSTER_TYPE] },
+        // A listener that checks tokens looks for the cluster of their keys when it is made.
+        awaits: { [LISTENER_TYPE]: [CLUSTER_TYPE], [ROUTE_TYPE]: [CLUSTER_TYPE] },
         // A changed cluster warms only with a new answer about its endpoints (xDS protocol, "Resource warming").
         resendWith: [[CLUSTER_TYPE, ENDPOINT_TYPE]],
         expected: [CLUSTER_TYPE, LISTENER_TYPE, ROUTE_TYPE],

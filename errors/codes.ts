@@ -69,7 +69,11 @@ export const ERRORS = {
     type: 'authentication_error',
     message: 'This API key is not known. Check it for typing errors, or ask for a new one.',
   },
-  invalid_token: { status: 401, type: 'authentication_error', message: 'The token was not accepted.' },
+  invalid_token: {
+    status: 401,
+    type: 'authentication_error',
+    message: 'The token was not accepted: its issuer, audience, signature or time is wrong. Get a new one.',
+  },
   expired_token: { status: 401, type: 'authentication_error', message: 'The token has expired. Get a new one.' },
   model_not_allowed: {
     status: 403,

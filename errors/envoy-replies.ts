@@ -56,6 +56,9 @@ export const ENVOY_REPLIES: readonly EnvoyReply[] = [
     sign: { details: ['rbac_access_denied', 'ext_proc_error', 'spurious_message', 'health_check_failed'] },
     code: 'gateway_unavailable',
   },
+  // The token filter's, whatever the status: a wrong audience is 403 to it.
+  { sign: { details: ['jwt_authn_access_denied{Jwt_is_expired'] }, code: 'expired_token' },
+  { sign: { details: ['jwt_authn'] }, code: 'invalid_token' },
   { sign: { details: ['upgrade_failed'] }, code: 'upgrade_not_allowed' },
   { sign: { details: ['overload'] }, code: 'overloaded' },
   // Per-try timeout and per-try idle timeout. Of an answer that has begun, the record still has the pod's status.

@@ -61,6 +61,7 @@ const JSON_FIELDS = {
   // Without the query, which may carry what is nobody's business.
   path: '%PATH(NQ)%',
   protocol: '%PROTOCOL%',
+  consumer: exchangeFact('consumer'),
   model: exchangeFact('model'),
   runtime: exchangeFact('runtime'),
   strategy: exchangeFact('strategy'),

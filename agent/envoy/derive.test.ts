@@ -1,7 +1,13 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { create } from '@bufbuild/protobuf';
-import { EndpointGroupSchema } from '../../proto/gen/fairlead/v1/table_pb.js';
+import {
+  AuthenticationMode,
+  AuthenticationSchema,
+  ConsumerSchema,
+  EndpointGroupSchema,
+  LimitSchema,
+} from '../../proto/gen/fairlead/v1/table_pb.js';
 import type { RouteTable } from '../table/route-table.ts';
 import { deriveEnvoy, type EnvoyResources } from './derive.ts';
 import {
@@ -163,4 +169,40 @@ test('another origin changes the routes and nothing else', () => {
     [...derived[LISTENER_TYPE]].map(([name, json]) => encodeResource(LISTENER_TYPE, name, json).version);
   assert.deepEqual(bytes(before), bytes(after));
   assert.notDeepEqual(before[ROUTE_TYPE], after[ROUTE_TYPE]);
+});
+
+const jwtIssuers = [{ name: 'jwt-0', jwksUrl: 'https://idp/keys', ca: { secret: 'ml/ca', key: 'ca.crt' } }];
+const tokens = create(AuthenticationSchema, { mode: AuthenticationMode.AUTHENTICATION_JWT, jwtIssuers });
+
+test('the keys of an issuer have a cluster, another authority changes only that', () => {
+  const table = sampleTable({}, { authentication: tokens }, { 'ml/ca': { 'ca.crt': 'c' } });
+  const { secrets } = sampleTable({}, {}, { 'ml/ca': { 'ca.crt': 'd' } });
+  const [before, after] = [deriveEnvoy(table, SETTINGS), deriveEnvoy({ ...table, secrets }, SETTINGS)];
+  assert.deepEqual([...before[CLUSTER_TYPE].keys()], ['jwks jwt-0']);
+  assert.deepEqual(changed(before, after), [`${CLUSTER_TYPE} jwks jwt-0`]);
+  assert.deepEqual(changed(after, deriveEnvoy({ ...table, secrets: new Map(secrets) }, SETTINGS)), []);
+  const without = deriveEnvoy({ ...table, secrets: new Map() }, SETTINGS);
+  assert.equal(without[CLUSTER_TYPE].size, 0);
+  assert.deepEqual(changed(before, without), []);
+});
+
+test('callers are told of limits where anything in the table has one', () => {
+  const limits = [create(LimitSchema, { amount: 1n })];
+  const told = (table: RouteTable) => JSON.stringify(deriveEnvoy(table, SETTINGS)[ROUTE_TYPE].get('gateway'));
+  const model = two.models.get('ml/qwen') ?? assert.fail();
+  const consumer = create(ConsumerSchema, { limits });
+  assert.doesNotMatch(told(two), /x-ratelimit/);
+  for (const limited of [
+    { ...two, gateway: { ...two.gateway, limits } },
+    { ...two, gateway: { ...two.gateway, anonymousLimits: limits } },
+    { ...two, models: new Map([...two.models, ['ml/qwen', { ...model, limits }] as const]) },
+    { ...two, consumers: new Map([['ml/ann', consumer]]) },
+  ]) {
+    const text = told(limited);
+    for (const header of ['limit', 'remaining', 'reset'].flatMap(what => [`${what}-requests`, `${what}-tokens`])) {
+      assert.ok(text.includes(`x-ratelimit-${header}`), header);
+    }
+    assert.match(text, /%DYNAMIC_METADATA\(fairlead:rl_reset_tokens\)%/);
+  }
+  assert.doesNotMatch(told(two), /x-ratelimit/);
 });

@@ -3,11 +3,13 @@ import type { ClusterLoadAssignmentJson } from '../../proto/gen/envoy/config/end
 import type { ListenerJson } from '../../proto/gen/envoy/config/listener/v3/listener_pb.js';
 import type { RouteConfigurationJson } from '../../proto/gen/envoy/config/route/v3/route_pb.js';
 import type { SecretJson } from '../../proto/gen/envoy/extensions/transport_sockets/tls/v3/secret_pb.js';
-import type { EndpointGroup, Gateway, Model, Secret } from '../../proto/gen/fairlead/v1/table_pb.js';
+import type { EndpointGroup, Gateway, JwtIssuer, Model, Secret } from '../../proto/gen/fairlead/v1/table_pb.js';
 import { routeProfile } from '../table/route-profile.ts';
 import type { RouteTable } from '../table/route-table.ts';
 import { modelCluster } from './cluster.ts';
 import { CLUSTER_TYPE, ENDPOINT_TYPE, LISTENER_TYPE, ROUTE_TYPE, SECRET_TYPE } from './encode.ts';
+import { jwksCluster, jwksClusterName } from './jwks-cluster.ts';
+import { tokenIssuers } from './jwt-filter.ts';
 import { gatewayListener } from './listener.ts';
 import { type BackendEndpoints, loadAssignment } from './load-assignment.ts';
 import { ROUTE_CONFIGURATION } from './names.ts';
@@ -51,11 +53,15 @@ export function deriveEnvoy(
     clusters.set(name, clusterOf(name, model));
     assignments.set(name, assignmentOf(name, model, table.endpoints));
   }
+  for (const issuer of tokenIssuers(table.gateway.authentication)) {
+    const cluster = jwksClusterOf(issuer, table.secrets);
+    if (cluster !== undefined) clusters.set(jwksClusterName(issuer.name), cluster);
+  }
   const listeners = listenersOf(table.gateway, settings);
   const closed = closedListeners(table, listeners);
   return {
     [LISTENER_TYPE]: without(closed, listeners),
-    [ROUTE_TYPE]: new Map([[ROUTE_CONFIGURATION, routesOf(table.gateway, [...table.models.values(), ...retired])]]),
+    [ROUTE_TYPE]: new Map([[ROUTE_CONFIGURATION, routesOf(table, retired)]]),
     [CLUSTER_TYPE]: clusters,
     [ENDPOINT_TYPE]: assignments,
     [SECRET_TYPE]: certificatesOf(table),
@@ -71,6 +77,22 @@ function clusterOf(name: string, model: Model): ClusterJson {
   const cluster = modelCluster(name, model);
   clusters.set(model, cluster);
   return cluster;
+}
+
+interface JwksCluster {
+  readonly secret: Secret | undefined;
+  readonly json: ClusterJson | undefined;
+}
+
+const jwksClusters = new WeakMap<JwtIssuer, JwksCluster>();
+
+function jwksClusterOf(issuer: JwtIssuer, secrets: ReadonlyMap<string, Secret>): ClusterJson | undefined {
+  const secret = issuer.ca && secrets.get(issuer.ca.secret);
+  const known = jwksClusters.get(issuer);
+  if (known && known.secret === secret) return known.json;
+  const json = jwksCluster(issuer, secrets);
+  jwksClusters.set(issuer, { secret, json });
+  return json;
 }
 
 interface Assignment {
@@ -151,17 +173,26 @@ function listenersOf(gateway: Gateway, settings: EnvoySettings): ReadonlyMap<str
 interface Routes {
   /** The timeouts that the models have, in no order. */
   readonly profiles: ReadonlySet<string>;
+  readonly limited: boolean;
   readonly json: RouteConfigurationJson;
 }
 
 const routes = new WeakMap<Gateway, Routes>();
 
-function routesOf(gateway: Gateway, models: readonly Model[]): RouteConfigurationJson {
+function routesOf(table: RouteTable, retired: readonly Model[]): RouteConfigurationJson {
+  const { gateway } = table;
+  const models = [...table.models.values(), ...retired];
   const profiles = new Set(models.map(routeProfile));
+  const limited = isLimited(table);
   const known = routes.get(gateway);
-  if (known && known.profiles.size === profiles.size && [...profiles].every(profile => known.profiles.has(profile)))
-    return known.json;
-  const json = routeConfiguration(gateway, models);
-  routes.set(gateway, { profiles, json });
+  if (known?.limited === limited && known.profiles.symmetricDifference(profiles).size === 0) return known.json;
+  const json = routeConfiguration(gateway, models, limited);
+  routes.set(gateway, { profiles, limited, json });
   return json;
+}
+
+/** Whether anything in the table is limited: nobody else pays for headers that tell of limits. */
+function isLimited({ gateway, models, consumers }: RouteTable): boolean {
+  if (gateway.limits.length + gateway.anonymousLimits.length > 0) return true;
+  return [...models.values(), ...consumers.values()].some(({ limits }) => limits.length > 0);
 }

@@ -90,6 +90,7 @@ test('a pod does not speak for the gateway', () => {
     'x-fairlead-endpoint': 'forged',
     'x-fairlead-anything': 'forged',
     'x-envoy-immediate-health-check-fail': '1',
+    'x-ratelimit-remaining-tokens': '7',
     'x-request-id': 'r',
   };
   assert.deepEqual(mutate(stripAtPod(), answered, 'responseMutations'), {

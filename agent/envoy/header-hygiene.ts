@@ -43,10 +43,10 @@ export function stripSteering(modelHeaders: readonly string[]): HttpFilterJson {
 }
 
 /**
- * Headers by which an answer would speak for the gateway, or steer it: Envoy's router obeys some, and engines allow all
- * origins. Never from a pod.
+ * Headers by which an answer would speak for the gateway, or steer it: Envoy's router obeys some, engines allow all
+ * origins, and a limit of theirs is none of the caller's. Never from a pod.
  */
-const GATEWAY_PREFIXES = [OWN_HEADER_PREFIX, 'x-envoy-', 'access-control-'] as const;
+const GATEWAY_PREFIXES = [OWN_HEADER_PREFIX, 'x-envoy-', 'access-control-', 'x-ratelimit-'] as const;
 
 /**
  * In the upstream chain: what is not for the pod, and of its answer what is not for it to say; the gateway's own

@@ -2,6 +2,7 @@ import {
   ADMITTED,
   EXCHANGE_NAMESPACE,
   type ExchangeFact,
+  JWT_NAMESPACE,
   OWN_HEADER_PREFIX,
   PICK_NAMESPACE,
 } from '../../proto/exchange-names.ts';
@@ -12,9 +13,11 @@ import {
 import { RBACSchema } from '../../proto/gen/envoy/extensions/filters/http/rbac/v3/rbac_pb.js';
 import { RouterSchema } from '../../proto/gen/envoy/extensions/filters/http/router/v3/router_pb.js';
 import type { HttpFilterJson } from '../../proto/gen/envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager_pb.js';
+import type { Gateway } from '../../proto/gen/fairlead/v1/table_pb.js';
 import { attemptLog } from './access-logs.ts';
 import { cors } from './cors.ts';
 import { stripFromClient, stripSteering } from './header-hygiene.ts';
+import { jwtFilter, tokenIssuers } from './jwt-filter.ts';
 import { ADMITTED_FILTER, EXT_PROC_CLUSTER, EXT_PROC_FILTER } from './names.ts';
 import { unreadyWhenDraining } from './readiness.ts';
 import { duration, typedConfig } from './typed-config.ts';
@@ -42,24 +45,25 @@ const HEADERS_READ = [
 
 /**
  * The way of a request, in order: stripped, answered where it is a browser's preflight, told where it asks whether a
- * draining gateway is ready, shown to extproc, let through only with its mark, stripped of what was meant for extproc,
- * sent.
- *
- * @param modelHeaders request headers that may name the model
+ * draining gateway is ready, checked for its token where it has one and tokens are asked for, shown to extproc, let
+ * through only with its mark, stripped of what was meant for extproc, sent.
  */
-export function httpFilters(modelHeaders: readonly string[]): HttpFilterJson[] {
+export function httpFilters({ modelHeaders, authentication }: Gateway): HttpFilterJson[] {
+  const issuers = tokenIssuers(authentication);
   return [
     stripFromClient(),
     cors(),
     unreadyWhenDraining(),
-    extProc(modelHeaders),
+    ...(issuers.length > 0 ? [jwtFilter(issuers)] : []),
+    extProc(modelHeaders, issuers.length > 0),
     admittedOnly(),
     stripSteering(modelHeaders),
     router(),
   ];
 }
 
-function extProc(modelHeaders: readonly string[]): HttpFilterJson {
+/** @param modelHeaders request headers that may name the model */
+function extProc(modelHeaders: readonly string[], withClaims: boolean): HttpFilterJson {
   const exact = [...new Set([...HEADERS_READ, ...modelHeaders.map(name => name.toLowerCase())])];
   const config: ExternalProcessorJson = {
     grpcService: { envoyGrpc: { clusterName: EXT_PROC_CLUSTER } },
@@ -74,7 +78,10 @@ function extProc(modelHeaders: readonly string[]): HttpFilterJson {
     forwardRules: {
       allowedHeaders: { patterns: [...exact.map(name => ({ exact: name })), { prefix: OWN_HEADER_PREFIX }] },
     },
-    metadataOptions: { receivingNamespaces: { untyped: [PICK_NAMESPACE, EXCHANGE_NAMESPACE] } },
+    metadataOptions: {
+      receivingNamespaces: { untyped: [PICK_NAMESPACE, EXCHANGE_NAMESPACE] },
+      ...(withClaims && { forwardingNamespaces: { untyped: [JWT_NAMESPACE] } }),
+    },
     mutationRules: { allowEnvoy: true },
     // Otherwise losing extproc would cut every answer that is being streamed. New requests stop at the next filter.
     failureModeAllow: true,

@@ -44,7 +44,7 @@ function connectionManager(gateway: Gateway, settings: EnvoySettings): HttpConne
     statPrefix: 'gateway',
     // Waits for its routes: an open port without any would answer 404.
     rds: { routeConfigName: ROUTE_CONFIGURATION, configSource: fromAgent(0) },
-    httpFilters: httpFilters(gateway.modelHeaders),
+    httpFilters: httpFilters(gateway),
     accessLog: [exchangeLog(), jsonLog(settings.accessLogPath)],
     localReplyConfig: localReplies(),
     requestHeadersTimeout: duration(gateway.clientHeadersMs),

@@ -12,6 +12,7 @@ import type {
   AccessLogFilterJson,
   ComparisonFilter_OpJson,
 } from '../../proto/gen/envoy/config/accesslog/v3/accesslog_pb.js';
+import type { HeaderValueOptionJson } from '../../proto/gen/envoy/config/core/v3/base_pb.js';
 import type { SubstitutionFormatStringJson } from '../../proto/gen/envoy/config/core/v3/substitution_format_string_pb.js';
 import { ExpressionFilterSchema } from '../../proto/gen/envoy/extensions/access_loggers/filters/cel/v3/cel_pb.js';
 import type {
@@ -53,15 +54,23 @@ function inBothDialects({ sign, code }: EnvoyReply): ResponseMapperJson[] {
 
 function rewritten(code: ErrorCode, dialect: ErrorDialect): Omit<ResponseMapperJson, 'filter'> {
   const { status, retryAfterSeconds } = errorSpec(code);
-  const retryAfter = { key: 'retry-after', value: String(retryAfterSeconds) };
+  const headersToAdd = [
+    ...(retryAfterSeconds === undefined ? [] : [overwrite('retry-after', String(retryAfterSeconds))]),
+    ...(status === 401 ? [overwrite('www-authenticate', CHALLENGE)] : []),
+  ];
   return {
     statusCode: status,
     // A percent sign would begin a substitution.
     bodyFormatOverride: json(errorBody(refuse(code), dialect).replaceAll('%', '%%')),
-    ...(retryAfterSeconds !== undefined && {
-      headersToAdd: [{ header: retryAfter, appendAction: 'OVERWRITE_IF_EXISTS_OR_ADD' }],
-    }),
+    ...(headersToAdd.length > 0 && { headersToAdd }),
   };
+}
+
+/** Of a token that was refused (RFC 6750 §3). Envoy's own repeats whatever host and path the client sent. */
+const CHALLENGE = 'Bearer error="invalid_token"';
+
+function overwrite(key: string, value: string): HeaderValueOptionJson {
+  return { header: { key, value }, appendAction: 'OVERWRITE_IF_EXISTS_OR_ADD' };
 }
 
 function signFilters({ details, flags, status }: EnvoyReply['sign']): AccessLogFilterJson[] {

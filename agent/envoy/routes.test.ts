@@ -12,7 +12,7 @@ const table = sampleTable({
 });
 
 function routes() {
-  return routeConfiguration(table.gateway, table.models.values()).virtualHosts?.[0]?.routes ?? [];
+  return routeConfiguration(table.gateway, table.models.values(), false).virtualHosts?.[0]?.routes ?? [];
 }
 
 /** The route that a request would take: Envoy's own rule, the first that matches. */

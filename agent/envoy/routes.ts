@@ -1,4 +1,4 @@
-import { CLUSTER_HEADER, ROUTE_HEADER } from '../../proto/exchange-names.ts';
+import { CLUSTER_HEADER, type RateLimitFact, ROUTE_HEADER } from '../../proto/exchange-names.ts';
 import type { HeaderValueOptionJson } from '../../proto/gen/envoy/config/core/v3/base_pb.js';
 import type { RouteActionJson, RouteJson } from '../../proto/gen/envoy/config/route/v3/route_components_pb.js';
 import type { RouteConfigurationJson } from '../../proto/gen/envoy/config/route/v3/route_pb.js';
@@ -29,8 +29,14 @@ const RETRY_BACK_OFF = { baseInterval: '0.001s', maxInterval: '0.002s' } as cons
 /**
  * The one route configuration. Before extproc has answered, every request is on the last route, which leads nowhere
  * without the header that names the cluster; the answer sets that, names the timeouts, and makes Envoy look again.
+ *
+ * @param limited whether anybody has a limit that callers are told of
  */
-export function routeConfiguration(gateway: Gateway, models: Iterable<Model>): RouteConfigurationJson {
+export function routeConfiguration(
+  gateway: Gateway,
+  models: Iterable<Model>,
+  limited: boolean,
+): RouteConfigurationJson {
   const profiles = new Map<string, Model>();
   for (const model of models) profiles.set(routeProfile(model), model);
   const routes = [...profiles].sort(([a], [b]) => (a < b ? -1 : 1)).flatMap(([name, model]) => forProfile(name, model));
@@ -44,6 +50,7 @@ export function routeConfiguration(gateway: Gateway, models: Iterable<Model>): R
         requestBodyBufferLimit: String(gateway.maxBodyBytes + REWRITE_ROOM_BYTES),
         responseHeadersToAdd: [
           ...RESPONSE_HEADERS.map(([name, value]) => responseHeader(name, value)),
+          ...(limited ? RATE_LIMIT_HEADERS : []),
           ...varyByOrigin(gateway.corsAllowOrigins),
         ],
         typedPerFilterConfig: corsPolicy(gateway.corsAllowOrigins),
@@ -64,6 +71,14 @@ const RESPONSE_HEADERS = [
 function responseHeader(key: string, value: string): HeaderValueOptionJson {
   return { header: { key, value }, appendAction: 'OVERWRITE_IF_EXISTS_OR_ADD' };
 }
+
+/** As OpenAI's clients read them: https://platform.openai.com/docs/guides/rate-limits#rate-limits-in-headers */
+const RATE_LIMIT_HEADERS: readonly HeaderValueOptionJson[] = (['requests', 'tokens'] as const).flatMap(unit =>
+  (['limit', 'remaining', 'reset'] as const).map(what => {
+    const fact: RateLimitFact = `rl_${what}_${unit}`;
+    return responseHeader(`x-ratelimit-${what}-${unit}`, exchangeFact(fact));
+  }),
+);
 
 /** Answered by Envoy alone: alive means that this process is. */
 const LIVEZ: RouteJson = {

@@ -14,6 +14,7 @@ export function staticConfiguration(bootstrap: BootstrapJson, resources: EnvoyRe
   const { dynamicResources: _, ...rest } = bootstrap;
   const listeners = [...resources[LISTENER_TYPE].values()].map(each => withRoutes(each, resources[ROUTE_TYPE]));
   const clusters = [...resources[CLUSTER_TYPE].values()].map(({ edsClusterConfig, ...cluster }) => {
+    if (cluster.type !== 'EDS') return cluster;
     const loadAssignment = resources[ENDPOINT_TYPE].get(edsClusterConfig?.serviceName ?? '');
     if (!loadAssignment) throw new Error(`cluster ${cluster.name} has no load assignment`);
     return { ...cluster, type: 'STATIC' as const, loadAssignment };

@@ -5,11 +5,18 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { promisify } from 'node:util';
+import { create, type MessageInitShape } from '@bufbuild/protobuf';
 import { bootstrap } from '../../agent/envoy/bootstrap.ts';
 import { deriveEnvoy } from '../../agent/envoy/derive.ts';
 import { type SampleModel, sampleTable } from '../../agent/envoy/sample-table.fixture.ts';
 import { envoyBinary } from '../../cli/setup/envoy-binary.ts';
-import { TlsVersion } from '../../proto/gen/fairlead/v1/table_pb.js';
+import {
+  AuthenticationMode,
+  AuthenticationSchema,
+  LimitSchema,
+  LimitUnit,
+  TlsVersion,
+} from '../../proto/gen/fairlead/v1/table_pb.js';
 import { Authority } from '../e2e/harness/certificates.ts';
 import { staticConfiguration } from './static-configuration.ts';
 
@@ -78,11 +85,59 @@ const TABLES = {
   'pages of some origins': sampleTable(models(1), {
     corsAllowOrigins: ['https://a.example', 'https://*.a-b.example:8443', 'http://[::1]:3000'],
   }),
+  'limits that callers are told of': sampleTable(models(1), {
+    limits: [create(LimitSchema, { unit: LimitUnit.LIMIT_REQUESTS, amount: 1n, periodSeconds: 60 })],
+  }),
   'pages of every origin': sampleTable(models(1), { corsAllowOrigins: ['*'] }),
 };
 
 for (const [name, table] of Object.entries(TABLES)) {
   test(`Envoy takes a table of ${name}`, () => validate(staticConfiguration(BOOTSTRAP, deriveEnvoy(table, SETTINGS))));
+}
+
+/** What a gateway asks its callers for: the tokens of issuers with their keys there, known by the authority in a Secret. */
+function asking(
+  mode: AuthenticationMode,
+  ...urls: readonly (readonly [jwksUrl: string, secret?: string])[]
+): MessageInitShape<typeof AuthenticationSchema> {
+  return {
+    mode,
+    jwtIssuers: urls.map(([jwksUrl, secret], index) => ({
+      name: `jwt-${index}`,
+      issuer: `https://idp-${index}.example/`,
+      jwksUrl,
+      audiences: index === 0 ? [] : ['fairlead', 'https://gateway.example/'],
+      ...(secret !== undefined && { ca: { secret, key: 'ca.crt' } }),
+    })),
+  };
+}
+
+const { AUTHENTICATION_NONE, AUTHENTICATION_API_KEYS, AUTHENTICATION_JWT, AUTHENTICATION_API_KEYS_OR_JWT } =
+  AuthenticationMode;
+
+const AUTHENTICATIONS = {
+  none: asking(AUTHENTICATION_NONE),
+  'API keys': asking(AUTHENTICATION_API_KEYS),
+  'the tokens of one issuer': asking(AUTHENTICATION_JWT, ['https://idp.example/keys?tenant=a']),
+  'API keys or the tokens of many issuers': asking(
+    AUTHENTICATION_API_KEYS_OR_JWT,
+    ['https://idp.example:8443/.well-known/jwks.json'],
+    ['http://idp.ml.svc/keys'],
+    ['https://10.0.0.1/keys', 'ml/ca'],
+    ['http://[fd00::1]:8080/keys'],
+    ['https://idp.example/keys', 'ml/ca'],
+    ['https://idp.example/keys', 'ml/missing'],
+  ),
+};
+
+for (const [name, authentication] of Object.entries(AUTHENTICATIONS)) {
+  test(`Envoy takes a gateway that asks for ${name}`, async () => {
+    const authority = new Authority();
+    const secrets = { 'ml/ca': { 'ca.crt': authority.certificate } };
+    authority.remove();
+    const table = sampleTable(models(1), { authentication: create(AuthenticationSchema, authentication) }, secrets);
+    await validate(staticConfiguration(BOOTSTRAP, deriveEnvoy(table, SETTINGS)));
+  });
 }
 
 const P256 = ['-algorithm', 'EC', '-pkeyopt', 'ec_paramgen_curve:P-256'];
