@@ -3,7 +3,7 @@ import type { Count, Moment } from './count.ts';
 /** How long a sum is kept after its end: a clock that is set back by less finds it again. */
 const KEPT_AFTER_END_MS = 60_000;
 
-/** One sum until a date. After it nothing is used, and nothing more is counted. */
+/** One sum until a date, from which on nothing of it is used. */
 export class CalendarSum implements Count {
   readonly endMs: number;
   #sum: number;
@@ -17,8 +17,8 @@ export class CalendarSum implements Count {
     return now.wallMs < this.endMs ? this.#sum : 0;
   }
 
-  add(amount: number, now: Moment): void {
-    if (now.wallMs < this.endMs) this.#sum += amount;
+  add(amount: number): void {
+    this.#sum += amount;
   }
 
   giveBack(amount: number): void {

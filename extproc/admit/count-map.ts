@@ -1,6 +1,6 @@
 import type { Count, Moment } from './count.ts';
 
-/** Counts kept at most; beyond, the one made first is forgotten, and starts afresh. Some 200 MB if all are in use. */
+/** Counts kept at most; beyond, the one made first is forgotten, and starts afresh. Some 200 MB of callers who seldom call. */
 const MAX_COUNTS = 500_000;
 
 /** A sweep looks at each count once in so many calls. */
