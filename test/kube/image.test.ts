@@ -26,6 +26,7 @@ const MODULES = [
     .map(file => `cli/node/${file}`),
   'cli/ask/explain.ts',
   'cli/ask/models.ts',
+  'cli/keys.ts',
   'cli/sim.ts',
 ];
 
@@ -79,9 +80,11 @@ suite('the image', () => {
 
   test('the command runs', () => {
     assert.match(fairlead('--version'), /^\d+\.\d+\.\d+\n$/);
-    for (const command of ['operator', 'extproc', 'envoy', 'drain', 'sim']) {
+    for (const command of ['operator', 'extproc', 'envoy', 'drain', 'sim', 'keys']) {
       assert.match(fairlead(command, '--help'), new RegExp(`Usage: fairlead ${command}`));
     }
+    // In a pod of the operator, as the chart's notes say.
+    assert.match(fairlead('keys', 'new', '--consumer', 'alice'), /kind: Consumer/);
   });
 
   test('every process finds all that it imports, be it at once or when it is needed', () => {
