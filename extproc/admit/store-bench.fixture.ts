@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import type { Charge, Counter, LimitStore, Verdict, Window } from './limit-store.ts';
 
 export const minute: Window = { kind: 'sliding', periodMs: 60_000 };
+export const held: Window = { kind: 'held' };
 
 /** A store in a time of its own, which moves only when told. */
 export interface StoreBench {
