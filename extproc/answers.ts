@@ -15,12 +15,19 @@ export function jsonAnswer(value: object): Immediate {
   };
 }
 
+interface RefusedRequest {
+  /** Public id: the refusal is counted as that model's. */
+  readonly model: string | undefined;
+  /** Name of the caller. */
+  readonly consumer: string | undefined;
+}
+
 /**
  * The answer to a request that is not served, in the shape that the client's SDK reads.
  *
- * @param model public id of the model that the request is for, once that is known: the refusal is counted as that one's
+ * @param about what is known of the request by then, for the records
  */
-export function refusalAnswer(refusal: Refusal, dialect: ErrorDialect, model: string | undefined): Immediate {
+export function refusalAnswer(refusal: Refusal, dialect: ErrorDialect, about: RefusedRequest): Immediate {
   const { code, retryAfterSeconds } = refusal;
   return {
     status: errorSpec(code).status,
@@ -31,8 +38,12 @@ export function refusalAnswer(refusal: Refusal, dialect: ErrorDialect, model: st
     },
     body: errorBody(refusal, dialect),
     details: OWN_DETAILS_PREFIX + code,
-    ...(model !== undefined && {
-      metadata: { [EXCHANGE_NAMESPACE]: { model } satisfies Partial<Record<ExchangeFact, string>> },
-    }),
+    ...metadataOf(about),
   };
+}
+
+function metadataOf({ model, consumer }: RefusedRequest): Pick<Immediate, 'metadata'> {
+  if (model === undefined && consumer === undefined) return {};
+  const facts = { ...(model !== undefined && { model }), ...(consumer !== undefined && { consumer }) };
+  return { metadata: { [EXCHANGE_NAMESPACE]: facts satisfies Partial<Record<ExchangeFact, string>> } };
 }

@@ -7,6 +7,7 @@ import { type DataPlane, Exchange } from './exchange.ts';
 import { ExchangeIds } from './exchange-ids.ts';
 import { explainModel } from './explain-model.ts';
 import { guard } from './guard.ts';
+import { ConsumerIndex } from './identity/consumer-index.ts';
 import { ModelIndex } from './models/model-index.ts';
 import { accessLogOf } from './outcome/access-log.ts';
 import { Ledger } from './outcome/ledger.ts';
@@ -60,11 +61,13 @@ function createDataPlane(log: Logger): DataPlane {
   const ids = new ExchangeIds();
   return {
     models,
+    consumers: new ConsumerIndex(),
     load,
     picker: new Picker(load, mulberry32(processSeed())),
     ledger: new Ledger({ load, codeOf, isOwn: ids.isOwn, isServed: id => models.resolve(id) !== undefined, nowMs }),
     log,
     nowMs,
+    epochMs: () => Date.now(),
     nextId: ids.next,
   };
 }
@@ -91,6 +94,7 @@ function answerTo(plane: DataPlane, message: ToDataThread): ToAgent {
   switch (message.kind) {
     case 'table':
       plane.models.apply(message.delta);
+      plane.consumers.apply(message.delta);
       return { kind: 'applied', request, answer: undefined };
     case 'alive?':
       return { kind: 'alive', request, answer: undefined };

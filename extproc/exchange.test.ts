@@ -9,9 +9,16 @@ import {
   type ProcessingResponse,
   ProcessingResponseSchema,
 } from '../proto/gen/envoy/service/ext_proc/v3/external_processor_pb.js';
-import { EndpointGroupSchema, GatewaySchema, ModelSchema, Validation } from '../proto/gen/fairlead/v1/table_pb.js';
+import {
+  AuthenticationMode,
+  EndpointGroupSchema,
+  GatewaySchema,
+  ModelSchema,
+  Validation,
+} from '../proto/gen/fairlead/v1/table_pb.js';
 import { EndpointLoad } from './endpoint-load/endpoint-load.ts';
 import { type DataPlane, Exchange } from './exchange.ts';
+import { ConsumerIndex } from './identity/consumer-index.ts';
 import { ModelIndex } from './models/model-index.ts';
 import { Ledger } from './outcome/ledger.ts';
 import { Picker } from './pick/picker.ts';
@@ -33,7 +40,12 @@ function plane(): DataPlane & { readonly lines: string[] } {
   models.apply({
     version: '1',
     receivedAtMs: 0,
-    gateway: create(GatewaySchema, { maxBodyBytes: 100, modelHeaders: ['x-model'], validation: Validation.BASIC }),
+    gateway: create(GatewaySchema, {
+      authentication: { mode: AuthenticationMode.AUTHENTICATION_NONE },
+      maxBodyBytes: 100,
+      modelHeaders: ['x-model'],
+      validation: Validation.BASIC,
+    }),
     models: [['ns/m', model]],
     removedModels: [],
     endpoints: [['ns/m/b', create(EndpointGroupSchema, { endpoints })]],
@@ -48,10 +60,12 @@ function plane(): DataPlane & { readonly lines: string[] } {
   return {
     load,
     models,
+    consumers: new ConsumerIndex(),
     picker: new Picker(load, mulberry32(1)),
     ledger: new Ledger({ load, codeOf, isOwn: () => true, isServed: () => true, nowMs: () => 0 }),
     log: pino({ level: 'debug' }, { write: line => lines.push(line) }),
     nowMs: () => 0,
+    epochMs: () => 0,
     nextId: () => `id-${++ids}`,
     lines,
   };
@@ -153,7 +167,7 @@ test('a request without a body is refused at once', () => {
   assert.equal(refusalOf(replies[0]), 'fairlead_invalid_json');
 });
 
-test('a refusal is told to be of the model that was asked for, where there is one', () => {
+test('a refusal is told to be of who asked, and of the model that was asked for, where there is one', () => {
   const modelOf = (more: Record<string, string>, text = '') => {
     const { replies, headers, body } = exchangeOn(plane());
     headers(more);
@@ -161,11 +175,12 @@ test('a refusal is told to be of the model that was asked for, where there is on
     assert.equal(replies.at(-1)?.response.case, 'immediateResponse');
     return replies.at(-1)?.dynamicMetadata;
   };
-  const ofModel = { fairlead: { model: 'm' } };
+  const ofModel = { fairlead: { consumer: 'anonymous', model: 'm' } };
   assert.deepEqual(modelOf({ ':path': '/v1/embeddings/alias' }), ofModel);
   assert.deepEqual(modelOf({ 'x-model': 'alias' }, '{"model":"other"}'), ofModel);
   assert.deepEqual(modelOf({ 'x-model': 'm' }, '['), ofModel);
-  assert.equal(modelOf({}, '{"model":"other"}'), undefined);
+  assert.deepEqual(modelOf({}, '{"model":"other"}'), { fairlead: { consumer: 'anonymous' } });
+  assert.equal(modelOf({ ':path': '/nowhere' }), undefined);
 });
 
 test('the decision log has what was known and what was chosen', () => {

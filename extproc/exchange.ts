@@ -5,6 +5,11 @@ import type { Gateway } from '../proto/gen/fairlead/v1/table_pb.js';
 import { jsonAnswer, refusalAnswer } from './answers.ts';
 import type { EndpointLoad } from './endpoint-load/endpoint-load.ts';
 import { guard } from './guard.ts';
+import type { Caller } from './identity/caller.ts';
+import type { ConsumerIndex } from './identity/consumer-index.ts';
+import { identify } from './identity/identify.ts';
+import { allowedModels, mayUse, refuseForbiddenModel, refuseUnknownModel } from './identity/model-access.ts';
+import type { TokenClaims } from './identity/token-claims.ts';
 import type { ModelEntry, ModelIndex } from './models/model-index.ts';
 import { modelList, modelObject } from './models/model-object.ts';
 import type { Ledger } from './outcome/ledger.ts';
@@ -20,7 +25,7 @@ import { readBody } from './request/read-body.ts';
 import { type EstimatedTokens, estimateTokens } from './request/request-facts.ts';
 import { parseTarget, type Target } from './request/target.ts';
 import { type InferenceRequest, type PickedRequest, routingOf } from './routing.ts';
-import { decodeProcessingRequest } from './server/decode.ts';
+import { decodeProcessingRequest, type RequestHeadersMessage } from './server/decode.ts';
 import { CONTINUE, encodeImmediate, encodeRouting } from './server/encode.ts';
 import type { RequestHeaders } from './server/request-headers.ts';
 import type { ExchangeHandler, ExchangeStream } from './server/transport.ts';
@@ -28,20 +33,23 @@ import type { ExchangeHandler, ExchangeStream } from './server/transport.ts';
 /** What every exchange of one data plane shares. */
 export interface DataPlane {
   readonly models: ModelIndex;
+  readonly consumers: ConsumerIndex;
   readonly load: EndpointLoad;
   readonly picker: Picker;
   readonly ledger: Ledger;
   readonly log: Logger;
   /** Milliseconds of a clock that never goes back. */
   readonly nowMs: () => number;
+  /** Milliseconds since the epoch. */
+  readonly epochMs: () => number;
   /** An id that no other exchange of this process has. */
   readonly nextId: () => string;
 }
 
 /**
  * One HTTP exchange, from its headers to its end:
- * read the head → answer or refuse at once what can be → read the body → find the model → pick an endpoint and reserve
- * it → send the request on its way → release it when the exchange is over. What the answer cost is settled later, from
+ * identify the caller → read the head → answer or refuse at once what can be → read the body → find the model → pick an
+ * endpoint and reserve it → send the request on its way → release it when the exchange is over. What the answer cost is settled later, from
  * Envoy's access record, by the ledger.
  */
 export class Exchange implements ExchangeHandler {
@@ -51,6 +59,8 @@ export class Exchange implements ExchangeHandler {
   #awaited: 'request_headers' | 'request_body' | undefined = 'request_headers';
   #head: InferenceHead | undefined;
   #dialect: ErrorDialect = 'openai';
+  /** Known from the headers on, of all that ask for more than whether the gateway is ready. */
+  #caller: Caller | undefined;
   /** Public id of the model that the request is for, once that is known: a refusal is counted as that model's. */
   #model: string | undefined;
   /** Set once an endpoint is reserved. */
@@ -76,7 +86,7 @@ export class Exchange implements ExchangeHandler {
     switch (message.kind) {
       case 'request_headers':
         this.#take('request_headers');
-        return this.#onHeaders(message.headers, message.endOfStream);
+        return this.#onHeaders(message);
       case 'request_body':
         this.#take('request_body');
         return this.#onBody(message.body);
@@ -99,7 +109,8 @@ export class Exchange implements ExchangeHandler {
     this.#awaited = undefined;
   }
 
-  #onHeaders(headers: RequestHeaders, endOfStream: boolean): void {
+  #onHeaders(message: RequestHeadersMessage): void {
+    const { headers, endOfStream } = message;
     const path = headers.get(':path') ?? '';
     // Until the endpoint is known: its clients want even "no such endpoint" in their own shape.
     if (path.startsWith('/v1/messages')) this.#dialect = 'anthropic';
@@ -107,9 +118,13 @@ export class Exchange implements ExchangeHandler {
     if (gateway === undefined) return this.#refuse(refuse('gateway_unavailable'));
     const target = parseTarget(headers.get(':method') ?? '', path, headers.get('accept'));
     if (isRefusal(target)) return this.#refuse(target);
-    if (target.kind !== 'inference') return this.#answer(target);
+    if (target.kind === 'ready') return this.#reply({ status: 'ok', table: this.#plane.models.version });
+    const caller = this.#identify(message, gateway);
+    if (isRefusal(caller)) return this.#refuse(caller);
+    this.#caller = caller;
+    if (target.kind !== 'inference') return this.#answer(target, caller);
     this.#dialect = target.endpoint.dialect;
-    const head = this.#acceptHead(target, headers, gateway);
+    const head = this.#acceptHead(target, headers, caller, gateway);
     if (isRefusal(head)) return this.#refuse(head);
     if (endOfStream) return this.#refuse(refuse('invalid_json', { message: 'The request body is empty. Send one.' }));
     this.#head = head;
@@ -117,15 +132,22 @@ export class Exchange implements ExchangeHandler {
     this.#stream.send(CONTINUE.headers);
   }
 
+  #identify(message: RequestHeadersMessage, gateway: Gateway): Caller | Refusal {
+    const { consumers, epochMs } = this.#plane;
+    const tokens = { claims: (issuer: string) => claimsOf(message, issuer) };
+    return identify(message.headers, tokens, gateway, consumers, epochMs());
+  }
+
   /** The head, with the model that it names looked up: an unknown one is refused before its body is buffered. */
   #acceptHead(
     target: Extract<Target, { kind: 'inference' }>,
     headers: RequestHeaders,
+    caller: Caller,
     gateway: Gateway,
   ): InferenceHead | Refusal {
     const head = readHead(target, headers, gateway, this.#keyOf);
     if (isRefusal(head) || head.model === undefined) return head;
-    const entry = this.#findModel(head.model, head);
+    const entry = this.#findModel(head.model, head, caller);
     return isRefusal(entry) ? entry : head;
   }
 
@@ -145,33 +167,45 @@ export class Exchange implements ExchangeHandler {
   #read(body: Uint8Array): InferenceRequest | Refusal {
     const { gateway } = this.#plane.models;
     const head = this.#head;
-    if (gateway === undefined || head === undefined) return refuse('gateway_unavailable');
+    const caller = this.#caller;
+    if (gateway === undefined || head === undefined || caller === undefined) return refuse('gateway_unavailable');
     const facts = readBody(head, body, gateway);
     if (isRefusal(facts)) return facts;
     const name = agree(head.model, facts.model?.value, this.#keyOf) ?? refuse('missing_model', { param: 'model' });
     if (typeof name === 'object') return name;
-    const entry = this.#findModel(name, head);
+    const entry = this.#findModel(name, head, caller);
     if (isRefusal(entry)) return entry;
     const strategy = chooseStrategy(entry.model, head.strategy);
     if (typeof strategy === 'object') return strategy;
-    return checkContextLength(entry.model.maxContextLength, facts) ?? { head, body, facts, entry, strategy };
+    return checkContextLength(entry.model.maxContextLength, facts) ?? { caller, head, body, facts, entry, strategy };
   }
 
   readonly #keyOf = (name: string): string | undefined => this.#plane.models.resolve(name)?.key;
 
-  #findModel(name: string, head: InferenceHead): ModelEntry | Refusal {
-    const entry = this.#plane.models.resolve(name);
-    if (entry === undefined) return refuseUnknown(name);
+  #findModel(name: string, head: InferenceHead, caller: Caller): ModelEntry | Refusal {
+    const entry = this.#accessible(name, caller);
+    if (isRefusal(entry)) return entry;
     this.#model = entry.model.id;
     return serves(head.endpoint, entry.model.type) ? entry : refuseModelType(head.endpoint, entry.model.type);
+  }
+
+  /** The model of that name, if there is one that the caller may use. */
+  #accessible(name: string, caller: Caller): ModelEntry | Refusal {
+    const { models } = this.#plane;
+    const entry = models.resolve(name);
+    if (entry === undefined) return refuseUnknownModel(name);
+    return mayUse(caller, entry.model)
+      ? entry
+      : refuseForbiddenModel(name, models.gateway?.hideForbiddenModels ?? false);
   }
 
   /** Picks, and reserves in the same turn, so that the next pick sees this one. */
   #pick(request: InferenceRequest, nowMs: number): PickedRequest | Refusal {
     const { picker, models, log, nextId } = this.#plane;
-    const { head, entry, strategy } = request;
+    const { caller, head, entry, strategy } = request;
     const tokens = estimateTokens(head.endpoint, request.body.length, request.facts);
-    const explained = head.explain && models.gateway?.explainAllowed === true;
+    const mayExplain = caller.consumer?.consumer.explainAllowed || models.gateway?.explainAllowed;
+    const explained = head.explain && mayExplain === true;
     const seen = explained || log.isLevelEnabled('debug') ? picker.explain(entry, strategy, nowMs) : undefined;
     const pick = picker.pick(entry, strategy, tokens, nowMs);
     if (pick === undefined) return refuseUnready(entry);
@@ -215,12 +249,11 @@ export class Exchange implements ExchangeHandler {
   }
 
   /** What the gateway answers by itself. */
-  #answer(target: Exclude<Target, { kind: 'inference' }>): void {
+  #answer(target: Exclude<Target, { kind: 'inference' | 'ready' }>, caller: Caller): void {
     const { models } = this.#plane;
-    if (target.kind === 'ready') return this.#reply({ status: 'ok', table: models.version });
-    if (target.kind === 'models') return this.#reply(modelList(models.list()));
-    const entry = models.resolve(target.name);
-    if (entry === undefined) return this.#refuse(refuseUnknown(target.name));
+    if (target.kind === 'models') return this.#reply(modelList(allowedModels(caller, models.list())));
+    const entry = this.#accessible(target.name, caller);
+    if (isRefusal(entry)) return this.#refuse(entry);
     this.#reply(modelObject(entry.model));
   }
 
@@ -229,12 +262,15 @@ export class Exchange implements ExchangeHandler {
   }
 
   #refuse(refusal: Refusal): void {
-    this.#stream.send(encodeImmediate(refusalAnswer(refusal, this.#dialect, this.#model)));
+    const about = { model: this.#model, consumer: this.#caller?.name };
+    this.#stream.send(encodeImmediate(refusalAnswer(refusal, this.#dialect, about)));
   }
 }
 
-function refuseUnknown(name: string): Refusal {
-  return refuse('model_not_found', { message: `Model not found: ${name}`, param: 'model' });
+/** The claims of the token that Envoy verified, as far as it is this issuer's. */
+function claimsOf({ jwt }: RequestHeadersMessage, issuer: string): TokenClaims | undefined {
+  const claims = jwt !== undefined && Object.hasOwn(jwt, issuer) ? jwt[issuer] : undefined;
+  return typeof claims === 'object' && claims !== null && !Array.isArray(claims) ? (claims as TokenClaims) : undefined;
 }
 
 function refuseUnready({ model }: ModelEntry): Refusal {

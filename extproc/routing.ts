@@ -10,6 +10,7 @@ import {
   ROUTE_HEADER,
 } from '../proto/exchange-names.ts';
 import type { EndpointLoad } from './endpoint-load/endpoint-load.ts';
+import type { Caller } from './identity/caller.ts';
 import type { ModelEntry } from './models/model-index.ts';
 import type { Pick } from './pick/picker.ts';
 import type { StrategyName } from './pick/strategy-name.ts';
@@ -20,6 +21,7 @@ import type { Routing } from './server/encode.ts';
 
 /** A request that was read whole, with all that its pick depends on. */
 export interface InferenceRequest {
+  readonly caller: Caller;
   readonly head: InferenceHead;
   readonly body: Uint8Array;
   readonly facts: BodyFacts;
@@ -64,9 +66,9 @@ function editedBody({ entry, pick, facts, body }: PickedRequest): { body?: Uint8
   return edited === body ? {} : { body: edited };
 }
 
-function exchangeFacts({ id, entry, pick, strategy, explanation }: PickedRequest) {
+function exchangeFacts({ id, caller, entry, pick, strategy, explanation }: PickedRequest) {
   const { name: backend, runtime } = pick.backend.config;
-  const facts = { id, admitted: ADMITTED, model: entry.model.id, backend, runtime, strategy };
+  const facts = { id, admitted: ADMITTED, consumer: caller.name, model: entry.model.id, backend, runtime, strategy };
   return {
     ...facts,
     ...(explanation !== undefined && { explain: explanation }),
