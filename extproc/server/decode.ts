@@ -13,7 +13,7 @@ export type ProcessingRequest =
   | { readonly kind: 'other' };
 
 /** The head of a request, with what Envoy found out about it. Holds the frame that it was made from. */
-class RequestHeadersMessage {
+export class RequestHeadersMessage {
   readonly kind = 'request_headers';
   readonly headers: RequestHeaders;
   /** No body follows. */
