@@ -69,11 +69,11 @@ export class ConsumerIndex {
   #remove(key: string): void {
     const entry = this.#byKey.get(key);
     if (entry === undefined) return;
-    const { names, users, jwt, apiKeys } = entry.consumer;
+    const { names, users, apiKeys } = entry.consumer;
     this.#byKey.delete(key);
     for (const name of names) this.#byName.remove(name, key);
     for (const user of users) this.#byUser.remove(user, key);
-    for (const match of jwt) this.#byToken.remove(entry, match);
+    this.#byToken.remove(key);
     for (const { sha256 } of apiKeys) this.#byDigest.remove(hex(sha256), key);
   }
 }

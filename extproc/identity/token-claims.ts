@@ -1,11 +1,5 @@
 /** A value in a token, as JSON has it. */
-type ClaimValue =
-  | string
-  | number
-  | boolean
-  | null
-  | readonly ClaimValue[]
-  | { readonly [name: string]: ClaimValue };
+type ClaimValue = string | number | boolean | null | readonly ClaimValue[] | { readonly [name: string]: ClaimValue };
 
 /** What a token says. */
 export type TokenClaims = { readonly [name: string]: ClaimValue };

@@ -11,32 +11,47 @@ interface TokenMatch {
 
 const SUBJECT = 'sub';
 
+/** Where a match is filed: under one of its claims. */
+interface Place {
+  readonly issuer: string;
+  readonly path: string;
+  readonly value: string;
+}
+
+type Registers = Map<string, Register<TokenMatch>>;
+
 /**
- * Whose a token is by its claims. Each match is filed under one of its claims, so that a token is compared with those
- * only that have that one in common with it.
+ * Whose a token is by its claims. Each match is filed under that of its claims which the fewest others are filed under,
+ * so that a token is compared with few, and a claim that all have in common costs nothing.
  */
 export class TokenMatches {
   /** By issuer, then by the path of the claim that the matches are filed under. */
-  readonly #byIssuer = new Map<string, Map<string, Register<TokenMatch>>>();
+  readonly #byIssuer = new Map<string, Registers>();
+  /** By the consumer's key. */
+  readonly #places = new Map<string, readonly Place[]>();
 
   /** A match without claims would be every token's of the issuer, and is nobody's. */
-  add(consumer: ConsumerEntry, { issuer, claims }: JwtMatch): void {
-    const filed = filedUnder(claims);
-    if (filed === undefined) return;
-    const paths = this.#byIssuer.get(issuer) ?? new Map<string, Register<TokenMatch>>();
-    const register = paths.get(filed.path) ?? new Register<TokenMatch>(match => match.consumer.key);
-    register.add(filed.value, { consumer, claims: Object.entries(claims) });
-    this.#byIssuer.set(issuer, paths.set(filed.path, register));
+  add(consumer: ConsumerEntry, { issuer, claims: wanted }: JwtMatch): void {
+    const claims = Object.entries(wanted);
+    const registers: Registers = this.#byIssuer.get(issuer) ?? new Map();
+    const [path, value] = leastUsed(claims, registers) ?? [];
+    if (path === undefined || value === undefined) return;
+    const register = registers.get(path) ?? new Register<TokenMatch>(match => match.consumer.key);
+    register.add(value, { consumer, claims });
+    this.#byIssuer.set(issuer, registers.set(path, register));
+    this.#places.set(consumer.key, [...(this.#places.get(consumer.key) ?? []), { issuer, path, value }]);
   }
 
-  remove(consumer: ConsumerEntry, { issuer, claims }: JwtMatch): void {
-    const filed = filedUnder(claims);
-    const paths = this.#byIssuer.get(issuer);
-    const register = filed && paths?.get(filed.path);
-    if (filed === undefined || paths === undefined || register === undefined) return;
-    register.remove(filed.value, consumer.key);
-    if (register.size === 0) paths.delete(filed.path);
-    if (paths.size === 0) this.#byIssuer.delete(issuer);
+  /** Every match of the consumer. */
+  remove(consumerKey: string): void {
+    for (const { issuer, path, value } of this.#places.get(consumerKey) ?? []) {
+      const registers = this.#byIssuer.get(issuer);
+      const register = registers?.get(path);
+      register?.remove(value, consumerKey);
+      if (register?.size === 0) registers?.delete(path);
+      if (registers?.size === 0) this.#byIssuer.delete(issuer);
+    }
+    this.#places.delete(consumerKey);
   }
 
   /**
@@ -58,10 +73,9 @@ export class TokenMatches {
   }
 }
 
-/** Under the subject, which hardly two have in common; else under the first claim by its path. */
-function filedUnder(claims: JwtMatch['claims']): { path: string; value: string } | undefined {
-  const path = Object.hasOwn(claims, SUBJECT) ? SUBJECT : Object.keys(claims).sort()[0];
-  return path === undefined ? undefined : { path, value: claims[path] ?? '' };
+function leastUsed(claims: TokenMatch['claims'], registers: Registers): TokenMatch['claims'][number] | undefined {
+  const used = ([path, value]: TokenMatch['claims'][number]) => registers.get(path)?.all(value).length ?? 0;
+  return claims.toSorted((one, other) => used(one) - used(other))[0];
 }
 
 function fits({ claims }: TokenMatch, token: TokenClaims): boolean {
