@@ -14,7 +14,7 @@ import { DeltaServer } from '../xds/delta-server.ts';
 import { createGrpcServer, listenGrpc } from '../xds/grpc-listen.ts';
 import type { Resource } from '../xds/resource.ts';
 import { runAgent } from './agent.ts';
-import type { ToDataThread } from './messages.ts';
+import type { ToAgent, ToDataThread } from './messages.ts';
 import type { TableDelta } from './table/route-table.ts';
 import { endpointsPart, gatewayPart, modelPart, versionPart } from './table/table-parts.fixture.ts';
 
@@ -101,7 +101,7 @@ function startAgent(directory: string, refused: (delta: TableDelta) => boolean =
     await ended;
     port1.close();
   };
-  return { events, deltas, stop };
+  return { events, deltas, stop, say: (message: ToAgent) => port2.postMessage(message) };
 }
 
 async function temporary(t: TestContext): Promise<string> {
@@ -163,6 +163,26 @@ test('a picker that fails at a table is led back to the one before, and follows 
   ]);
   const { rejections } = await reports.until(({ tableVersion }) => tableVersion === '3');
   assert.deepEqual(rejections, []);
+  await agent.stop();
+  await stop();
+});
+
+test('what the picker says of budgets and of the store of limits is reported, until it says otherwise', async t => {
+  const directory = await temporary(t);
+  const { publish, reports, stop } = await controlPlane(directory);
+  const agent = startAgent(directory);
+  publish('1', ...good);
+  await agent.events.until(({ event }) => event === 'table.applied');
+  const budget = { consumer: 'ml/ann', periodStartMs: 1, periodEndMs: 2, currency: 'EUR' };
+  const [spent, amount] = [8_999_999_999_999_999, 9_000_000_000_000_000];
+  agent.say({ kind: 'limits', budgets: [{ ...budget, spent, amount }], storeFailure: 'ECONNREFUSED' });
+  const told = await reports.until(({ limitStoreFailure }) => limitStoreFailure !== '');
+  const [state] = told.budgets;
+  assert.deepEqual([state?.consumer, state?.spent, state?.amount], ['ml/ann', BigInt(spent), BigInt(amount)]);
+  assert.equal(told.tableVersion, '1');
+  const before = reports.items.length;
+  agent.say({ kind: 'limits', budgets: [], storeFailure: '' });
+  await reports.until(report => reports.items.indexOf(report) >= before && report.limitStoreFailure === '');
   await agent.stop();
   await stop();
 });

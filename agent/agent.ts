@@ -9,6 +9,8 @@ import { type DataThread, dataThread } from './ask.ts';
 import { type ControlPlaneFiles, fileCredentials } from './control-plane/file-credentials.ts';
 import type { EnvoySettings } from './envoy/settings.ts';
 import { EnvoyServer } from './envoy-server.ts';
+import type { LimitsMessage } from './messages.ts';
+import { budgetStates } from './report/budget-states.ts';
 import { Reporter } from './report/reporter.ts';
 import { diffTables } from './table/diff.ts';
 import { Linger } from './table/linger.ts';
@@ -59,6 +61,8 @@ class Agent {
   readonly #admin: AdminServer;
   readonly #probes: AdminServer;
   readonly #linger = new Linger();
+  /** The last that the picker said of them. */
+  #limits: Pick<LimitsMessage, 'budgets' | 'storeFailure'> = { budgets: [], storeFailure: '' };
   #connected = false;
   /** The newest table that came. */
   #latest: ReceivedTable | undefined;
@@ -84,6 +88,10 @@ class Agent {
       this.#report();
     });
     this.#reporter = new Reporter({ address: options.controlPlane, credentials: this.#credentials(), signal });
+    data.onLimits(limits => {
+      this.#limits = limits;
+      this.#report();
+    });
     const onError = (error: Error) => log.error({ event: 'admin.failed', message: error.message });
     const view = () => this.#view();
     this.#admin = new AdminServer(adminPages(data, view), onError);
@@ -197,6 +205,8 @@ class Agent {
             message,
           })),
         ],
+        budgets: budgetStates(this.#limits.budgets),
+        limitStoreFailure: this.#limits.storeFailure,
       }),
     );
   }
@@ -216,6 +226,7 @@ class Agent {
       envoy: { connected: this.#envoy.connected, refused: this.#envoy.refused },
       table: this.#applied?.table,
       receivedAtMs: this.#applied?.receivedAtMs ?? 0,
+      limitStoreFailure: this.#limits.storeFailure,
     };
   }
 }

@@ -1,6 +1,6 @@
 import type { MessagePort } from 'node:worker_threads';
 import type { DataPlaneSnapshot } from '../telemetry/snapshot.ts';
-import type { ModelExplanation, ToAgent, ToDataThread } from './messages.ts';
+import type { LimitsMessage, ModelExplanation, ToAgent, ToDataThread } from './messages.ts';
 import type { TableDelta } from './table/route-table.ts';
 
 /** Questions are answered from counters that exist anyway; a data thread that takes this long is stuck. */
@@ -22,14 +22,18 @@ export interface DataThread {
   explain(model: string): Promise<ModelExplanation | undefined>;
   /** Hands over a table; resolves when picks follow it, however long that takes. */
   apply(delta: TableDelta): Promise<void>;
+  /** Hears what it says of limits unasked, from now on. */
+  onLimits(listener: (limits: LimitsMessage) => void): void;
 }
 
 /** The data thread at the other end of a port. Answers are matched by number, so that questions may overlap. */
 export function dataThread(port: MessagePort, answerTimeoutMs = ANSWER_TIMEOUT_MS): DataThread {
   let lastRequest = 0;
+  let onLimits: (limits: LimitsMessage) => void = () => undefined;
   const waiting = new Map<number, { resolve(answer: never): void; reject(error: Error): void }>();
   port.on('message', (message: ToAgent) => {
     if (message.kind === 'stop') return;
+    if (message.kind === 'limits') return onLimits(message);
     const asked = waiting.get(message.request);
     waiting.delete(message.request);
     if (message.kind === 'failed') asked?.reject(new Error(message.message));
@@ -56,5 +60,8 @@ export function dataThread(port: MessagePort, answerTimeoutMs = ANSWER_TIMEOUT_M
     snapshot: () => askInTime(request => ({ kind: 'snapshot?', request })),
     explain: model => askInTime(request => ({ kind: 'explain?', request, model })),
     apply: delta => ask(request => ({ kind: 'table', request, delta })),
+    onLimits: listener => {
+      onLimits = listener;
+    },
   };
 }

@@ -12,6 +12,7 @@ function health(alive: Promise<void>, view: Partial<TableView> = {}) {
     snapshot: () => Promise.reject(STUCK),
     explain: () => Promise.reject(STUCK),
     apply: () => Promise.reject(STUCK),
+    onLimits: () => undefined,
   };
   const waiting: TableView = {
     nodeId: 'node',
@@ -19,6 +20,7 @@ function health(alive: Promise<void>, view: Partial<TableView> = {}) {
     envoy: { connected: false, refused: [] },
     table: undefined,
     receivedAtMs: 0,
+    limitStoreFailure: '',
   };
   const pages = healthPages(data, () => ({ ...waiting, ...view }));
   return async (page: string) => {
@@ -42,4 +44,5 @@ test('ready is who has a table and an Envoy', async () => {
   assert.equal(await health(alive, { envoy })('/readyz'), '503 no route table yet');
   assert.equal(await health(alive, { table })('/readyz'), '503 Envoy is not connected');
   assert.equal(await health(alive, { table, envoy })('/readyz'), '200 ');
+  assert.equal(await health(alive, { table, envoy, limitStoreFailure: 'ECONNREFUSED' })('/readyz'), '200 ');
 });

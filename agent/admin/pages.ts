@@ -13,6 +13,8 @@ export interface TableView {
   readonly table: RouteTable | undefined;
   /** Milliseconds since the epoch; 0 until the first. */
   readonly receivedAtMs: number;
+  /** What is wrong with the store of limits; empty while all is well. */
+  readonly limitStoreFailure: string;
 }
 
 /** What whoever runs the node's processes asks: whether to start them again, and whether requests may be sent here. */
@@ -39,6 +41,7 @@ async function liveness(data: DataThread) {
   return jsonAnswer(200, { status: 'ok' });
 }
 
+/** Whatever is with the store of limits: the gateway says what holds without it. */
 function readiness({ table, envoy }: TableView) {
   const ready = table !== undefined && envoy.connected;
   const missing = table === undefined ? 'no route table yet' : 'Envoy is not connected';
@@ -66,6 +69,8 @@ export interface NodeDescription {
   /** `ageSeconds`: since it was received. */
   readonly table: { readonly version: string; readonly ageSeconds: number } | null;
   readonly listeners: readonly string[];
+  /** Where what is used of limits is counted; `failure` says why it cannot be. */
+  readonly limitStore: { readonly store: 'memory' | 'valkey'; readonly failure: string | null };
   readonly models: readonly ModelDescription[];
 }
 
@@ -80,13 +85,18 @@ interface ModelDescription {
   readonly endpoints: { readonly ready: number; readonly total: number };
 }
 
-function describeNode({ nodeId, controlPlane, envoy, table, receivedAtMs }: TableView): NodeDescription {
+function describeNode(view: TableView): NodeDescription {
+  const { nodeId, controlPlane, envoy, table, receivedAtMs, limitStoreFailure } = view;
   return {
     node: nodeId,
     controlPlane,
     envoy,
     table: table ? { version: table.version, ageSeconds: (Date.now() - receivedAtMs) / 1000 } : null,
     listeners: table?.gateway.listeners.map(({ address, port }) => `${address}:${port}`) ?? [],
+    limitStore: {
+      store: table?.gateway.limitStore?.valkey ? 'valkey' : 'memory',
+      failure: limitStoreFailure || null,
+    },
     models: table ? [...table.models.keys()].sort().map(key => describeModel(key, table)) : [],
   };
 }
