@@ -10,14 +10,15 @@ export interface Credentials {
 }
 
 const BEARER = /^bearer(?:[ \t]+(.*))?$/is;
-/** A 401 names what the server takes (https://www.rfc-editor.org/rfc/rfc9110#section-15.5.2). */
+// A 401 names what the server takes, and what was wrong with it: https://www.rfc-editor.org/rfc/rfc6750#section-3
 const CHALLENGE = Object.freeze({ 'www-authenticate': 'Bearer realm="fairlead"' });
+const REJECTION = Object.freeze({ 'www-authenticate': 'Bearer realm="fairlead", error="invalid_token"' });
 
 type UnauthorizedCode = 'missing_api_key' | 'invalid_api_key' | 'invalid_token';
 
 /** A 401. */
 export function refuseCaller(code: UnauthorizedCode, message: string): Refusal {
-  return refuse(code, { message, headers: CHALLENGE });
+  return refuse(code, { message, headers: code === 'missing_api_key' ? CHALLENGE : REJECTION });
 }
 
 /**
