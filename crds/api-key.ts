@@ -11,7 +11,7 @@ const ADVICE = 'run `fairlead keys new`, which prints its digest';
 // What stands here by mistake may be a key: no message shows it.
 const digest = z
   .string({ error: unshown('the SHA-256 of a key, 64 hexadecimal digits') })
-  .max(MAX_DIGEST_CHARACTERS, `this is no SHA-256, which has 64 hexadecimal digits: ${ADVICE}`)
+  .max(MAX_DIGEST_CHARACTERS, { error: ({ input }) => notADigest(String(input)), abort: true })
   .refine(text => DIGEST.test(text), { error: ({ input }) => notADigest(String(input)) })
   .toLowerCase();
 

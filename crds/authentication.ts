@@ -11,7 +11,7 @@ const MAX_AUDIENCES = 16;
 const issuerSchema = z
   .strictObject({
     issuer: issuerName().describe('As in the claim `iss` of its tokens.'),
-    jwksUrl: serverUrl('https://id.example.com/jwks.json', ['https', 'http']).describe(
+    jwksUrl: serverUrl('https://id.example.com/jwks.json', ['https', 'http'], () => true).describe(
       'Where its keys are; they are fetched again and again, so that it may change them.',
     ),
     audiences: z

@@ -1,3 +1,5 @@
+import { OTHER_WILDCARD_PATTERN } from './model-pattern.ts';
+import { MAX_AMOUNT } from './money.ts';
 import { ORIGIN_PATTERN, USUAL_PORT_PATTERN } from './web-origin.ts';
 
 /** A rule of a schema that JSON Schema cannot say, in CEL, where the API server checks it. */
@@ -49,6 +51,29 @@ export const MODEL_DEPLOYMENT_RULES: Readonly<Record<string, readonly CelRule[]>
       ],
     ]),
   ),
+  'spec.limits[]': [
+    ...limitRules(),
+    {
+      rule: '!has(self.models) && !has(self.model)',
+      message: 'a limit of a ModelDeployment is about that model: leave models out',
+    },
+  ],
+  'spec.pricing': [
+    {
+      rule: "['promptPerMillion', 'cachedPromptPerMillion', 'completionPerMillion', 'perRequest', 'perImage', 'perAudioMinute'].exists(price, price in self)",
+      message: 'names no price: give at least one, or leave pricing out where the model is free',
+    },
+  ],
+  ...Object.fromEntries(
+    [
+      'promptPerMillion',
+      'cachedPromptPerMillion',
+      'completionPerMillion',
+      'perRequest',
+      'perImage',
+      'perAudioMinute',
+    ].map(name => [`spec.pricing.${name}`, moneyRules()]),
+  ),
 };
 
 /** As above, of the InferenceGateway. */
@@ -62,7 +87,56 @@ export const INFERENCE_GATEWAY_RULES: Readonly<Record<string, readonly CelRule[]
       rule: '!has(self.listeners) || !has(self.admin) || self.listeners.all(a, a.port != self.admin.port)',
       message: 'a listener has the port of admin: give one of them another',
     },
+    {
+      rule: "!has(self.anonymous) || self.authentication.mode == 'none'",
+      message: 'nobody is anonymous with authentication on: leave anonymous out',
+    },
   ],
+  'spec.authentication': [
+    {
+      rule: "self.mode in ['jwt', 'apiKeysOrJwt'] ? self.jwt.size() > 0 : self.jwt.size() == 0",
+      message: 'the modes jwt and apiKeysOrJwt need at least one issuer in jwt, and the others take none',
+    },
+  ],
+  'spec.authentication.jwt[]': [
+    {
+      rule: "!has(self.ca) || self.jwksUrl.startsWith('https://')",
+      message: 'no certificate is asked for by http: use https, or leave ca out',
+    },
+  ],
+  'spec.authentication.jwt[].jwksUrl': [
+    {
+      rule: "self.matches('^https?://[^@/?#]+([/?][^#]*)?$')",
+      message: 'expected a URL such as https://id.example.com/jwks.json, without a user or a password',
+    },
+  ],
+  'spec.anonymous.limits[]': limitRules(),
+  'spec.limits': [
+    {
+      rule: "(self.store == 'valkey') == has(self.valkey)",
+      message: 'the store valkey needs valkey with its url, and the store memory has none',
+    },
+  ],
+  'spec.limits.timeout': [
+    {
+      rule: "duration(self) > duration('0s') && duration(self) <= duration('5s')",
+      message: 'expected a duration from 1ms to 5s',
+    },
+  ],
+  'spec.limits.valkey': [
+    {
+      rule: "!has(self.ca) || self.url.matches('^(valkeys|rediss)://')",
+      message: 'ca is of no use without TLS: begin the url with valkeys://',
+    },
+    { rule: '!has(self.username) || has(self.secretRef)', message: 'username needs a password: give its secretRef' },
+  ],
+  'spec.limits.valkey.url': [
+    {
+      rule: "self.matches('^(valkeys?|rediss?)://[^@/?#]+(/[0-9]{0,4})?$')",
+      message: 'expected a URL such as valkeys://valkey.example.com:6379/0, without a user or a password',
+    },
+  ],
+  'spec.limits.rules[]': limitRules(),
   'spec.listeners[].address': addressRules(),
   'spec.admin.address': addressRules(),
   'spec.cors.allowOrigins': [
@@ -80,6 +154,67 @@ export const INFERENCE_GATEWAY_RULES: Readonly<Record<string, readonly CelRule[]
     },
   ],
 };
+
+/** As above, of the Consumer. What stands in place of a digest may be a key, which no message of a rule shows. */
+export const CONSUMER_RULES: Readonly<Record<string, readonly CelRule[]>> = {
+  'spec.apiKeys': ['name', 'sha256'].map(field => ({
+    rule: `self.all(a, !has(a.${field}) || self.exists_one(b, has(b.${field}) && b.${field} == a.${field}))`,
+    message: `two keys have one ${field}`,
+  })),
+  'spec.apiKeys[]': [
+    {
+      rule: 'has(self.sha256) != has(self.secretRef)',
+      message: 'a key needs either sha256 or secretRef, and not both',
+    },
+  ],
+  'spec.apiKeys[].sha256': [
+    {
+      rule: "self.matches('^[0-9a-fA-F]{64}$')",
+      message:
+        'expected the SHA-256 of a key, 64 hexadecimal digits, not a key: run `fairlead keys new`, which prints its digest',
+    },
+  ],
+  'spec.jwt[]': [
+    {
+      rule: 'has(self.subject) || self.claims.size() > 0',
+      message: 'needs subject or claims: every token of the issuer would fit',
+    },
+    {
+      rule: "!has(self.subject) || !('sub' in self.claims)",
+      message: 'subject and the claim sub say the same: one must go',
+    },
+  ],
+  'spec.users[]': nameRules('a user', false),
+  'spec.models[]': modelPatternRules(),
+  'spec.limits[]': limitRules(),
+  'spec.budget.amount': moneyRules(),
+};
+
+function limitRules(): CelRule[] {
+  return [
+    {
+      rule: '[has(self.requests), has(self.tokens), has(self.inputTokens), has(self.outputTokens), has(self.concurrency)].exists_one(given, given)',
+      message: 'a limit is about exactly one of requests, tokens, inputTokens, outputTokens and concurrency',
+    },
+    {
+      rule: 'has(self.per) != has(self.concurrency)',
+      message: 'a limit needs per, but for concurrency, which has none',
+    },
+    {
+      rule: '!(has(self.models) && has(self.model)) && !(has(self.endpoints) && has(self.endpoint))',
+      message: 'give models or model, and endpoints or endpoint, but not both',
+    },
+  ];
+}
+
+function modelPatternRules(): CelRule[] {
+  const message = 'the only wildcard is *, which is any characters';
+  return [...nameRules('a model', true), { rule: `!self.matches(r'${OTHER_WILDCARD_PATTERN}')`, message }];
+}
+
+function moneyRules(): CelRule[] {
+  return [{ rule: `double(self) <= ${MAX_AMOUNT}.0`, message: `expected at most ${MAX_AMOUNT}` }];
+}
 
 function nameRules(what: string, isPublic: boolean): CelRule[] {
   const trimmed = { rule: 'self.trim() == self', message: `${what} may not begin or end with a space` };

@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util';
 import type { z } from 'zod';
 import type { FieldPath, FieldProblem } from './field-problem.ts';
 import { describeIssue, oneOf, quotedList } from './issue-wording.ts';
@@ -20,7 +21,16 @@ export function checkFields<Value>(
 ): Checked<Value> {
   const result = schema.safeParse(document, { error: describeIssue, reportInput: true });
   if (result.success) return { value: result.data };
-  return { problems: result.error.issues.flatMap(issue => problemsOf(issue, kind, fields)) };
+  const { issues } = result.error;
+  return {
+    problems: issues.filter(issue => !isFollowUp(issue, issues)).flatMap(issue => problemsOf(issue, kind, fields)),
+  };
+}
+
+/** The length of a string says nothing where a list was expected; zod measures it all the same. */
+function isFollowUp({ code, path }: z.core.$ZodIssue, issues: readonly z.core.$ZodIssue[]): boolean {
+  if (code !== 'too_big' && code !== 'too_small') return false;
+  return issues.some(other => other.code === 'invalid_type' && isDeepStrictEqual(other.path, path));
 }
 
 function problemsOf(issue: z.core.$ZodIssue, kind: string, fields: KnownFields | undefined): FieldProblem[] {
@@ -36,6 +46,8 @@ function unknownField(kind: string, path: FieldPath, key: string, fields: KnownF
   const known = fields?.in(path) ?? [];
   const coming = fieldsNotServed(kind, path);
   if (coming.includes(key)) return `\`${key}\` is not served by this version of Fairlead`;
+  const other = known.find(name => name === `${key}s` || `${name}s` === key);
+  if (other !== undefined) return `unknown field \`${key}\`${didYouMean(other)}`;
   const home = known.length === 0 ? undefined : fields?.mappingWith(key);
   if (home) return `unknown field \`${key}\`; it belongs in \`${home}\``;
   return `unknown field \`${key}\`${didYouMean(nearestName(key, known))}`;

@@ -41,7 +41,7 @@ const budgetSchema = z.strictObject({
 
 const specSchema = z.strictObject({
   apiKeys: apiKeys().default([]).describe('Keys that are its own; several, so that one can take the place of another.'),
-  jwt: z.array(jwtSchema).max(MAX_TOKENS).default([]).describe('Tokens that are its own.'),
+  jwt: z.array(jwtSchema).max(MAX_TOKENS).prefault([]).describe('Tokens that are its own.'),
   users: z
     .array(upstreamName())
     .max(MAX_USERS)
@@ -53,7 +53,7 @@ const specSchema = z.strictObject({
     .max(MAX_MODELS)
     .optional()
     .describe('Models that it may use, by id, alias or pattern with `*`; all when absent, none when empty.'),
-  limits: limits().default([]).describe('How much it may ask for.'),
+  limits: limits().prefault([]).describe('How much it may ask for.'),
   budget: budgetSchema.optional().describe('How much it may spend; any amount when absent.'),
   explain: z
     .strictObject({

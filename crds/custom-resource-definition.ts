@@ -1,10 +1,11 @@
 import { stringify } from 'yaml';
 import { z } from 'zod';
-import { type CelRule, INFERENCE_GATEWAY_RULES, MODEL_DEPLOYMENT_RULES } from './cel-rules.ts';
+import { type CelRule, CONSUMER_RULES, INFERENCE_GATEWAY_RULES, MODEL_DEPLOYMENT_RULES } from './cel-rules.ts';
+import { consumerSchema } from './consumer.ts';
 import { inferenceGatewaySchema } from './inference-gateway.ts';
 import { API_VERSION } from './metadata.ts';
 import { modelDeploymentSchema } from './model-deployment.ts';
-import { gatewayStatusSchema, modelStatusSchema } from './status.ts';
+import { consumerStatusSchema, gatewayStatusSchema, modelStatusSchema } from './status.ts';
 
 /** A node of a structural schema: https://kubernetes.io/docs/tasks/extend-kubernetes/custom-resources/custom-resource-definitions/#specifying-a-structural-schema */
 interface StructuralSchema {
@@ -49,6 +50,13 @@ const AGE: PrinterColumn = {
   description: 'Time since it was created.',
 };
 
+const PROGRAMMED: PrinterColumn = {
+  name: 'Programmed',
+  type: 'string',
+  jsonPath: '.status.conditions[?(@.type=="Programmed")].status',
+  description: 'Whether the connected gateways follow it.',
+};
+
 const MODEL_DEPLOYMENT: ResourceKind = {
   kind: 'ModelDeployment',
   plural: 'modeldeployments',
@@ -86,7 +94,7 @@ const INFERENCE_GATEWAY: ResourceKind = {
   status: gatewayStatusSchema,
   rules: INFERENCE_GATEWAY_RULES,
   patterns: {},
-  listMapKeys: { 'spec.listeners': 'name', 'status.conditions': 'type' },
+  listMapKeys: { 'spec.listeners': 'name', 'spec.authentication.jwt': 'issuer', 'status.conditions': 'type' },
   sets: ['spec.modelHeaders', 'spec.cors.allowOrigins'],
   columns: [
     {
@@ -95,19 +103,52 @@ const INFERENCE_GATEWAY: ResourceKind = {
       jsonPath: '.status.conditions[?(@.type=="Accepted")].status',
       description: 'Whether this is the one that is served.',
     },
+    PROGRAMMED,
+    AGE,
+  ],
+};
+
+const CONSUMER: ResourceKind = {
+  kind: 'Consumer',
+  plural: 'consumers',
+  shortNames: [],
+  description: 'Who calls, and what he may do.',
+  schema: consumerSchema,
+  status: consumerStatusSchema,
+  rules: CONSUMER_RULES,
+  patterns: {},
+  listMapKeys: { 'status.conditions': 'type' },
+  sets: ['spec.users'],
+  columns: [
     {
-      name: 'Programmed',
+      name: 'Accepted',
       type: 'string',
-      jsonPath: '.status.conditions[?(@.type=="Programmed")].status',
-      description: 'Whether the connected gateways follow it.',
+      jsonPath: '.status.conditions[?(@.type=="Accepted")].status',
+      description: 'Whether its keys and names are its own, and it can be served.',
+    },
+    PROGRAMMED,
+    {
+      name: 'Spent',
+      type: 'string',
+      jsonPath: '.status.spend.amount',
+      description: 'Spent in the period of its budget.',
     },
     AGE,
+    {
+      name: 'Message',
+      type: 'string',
+      jsonPath: '.status.conditions[?(@.type=="Accepted")].message',
+      description: 'What the Accepted condition says.',
+      priority: 1,
+    },
   ],
 };
 
 /** The CustomResourceDefinitions, by the name of the file that each belongs in. */
 export function customResourceDefinitions(): ReadonlyMap<string, object> {
-  return new Map([MODEL_DEPLOYMENT, INFERENCE_GATEWAY].map(kind => [`${kind.plural}.yaml`, definition(kind)]));
+  return new Map(
+    [MODEL_DEPLOYMENT, INFERENCE_GATEWAY, CONSUMER].map(kind => [`${kind.plural}.yaml`, definition(kind)]),
+  );
 }
 
 /** A definition as it stands in its file. */

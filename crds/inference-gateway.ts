@@ -70,7 +70,7 @@ const specSchema = z
     authentication: authenticationSchema.prefault({}).describe('How callers are known.'),
     anonymous: z
       .strictObject({
-        limits: limits().default([]).describe('Limits of all of them together, unless they say `each`.'),
+        limits: limits().prefault([]).describe('Limits of all of them together, unless they say `each`.'),
       })
       .optional()
       .describe('Callers who are no Consumer, where nobody is authenticated.'),

@@ -13,7 +13,7 @@ const TLS_SCHEMES = ['valkeys', 'rediss'];
 const valkeySchema = z
   .strictObject({
     url: serverUrl('valkeys://valkey.example.com:6379/0', ['valkey', ...TLS_SCHEMES, 'redis'], url =>
-      /^(\/[0-9]{0,4})?$/.test(url.pathname),
+      /^(\/[0-9]{0,4})?$/.test(url.pathname + url.search),
     ).describe(
       'Where it is: valkey://host:port/database, or valkeys:// for TLS; redis:// and rediss:// mean the same.',
     ),
@@ -58,7 +58,7 @@ export const limitStoreSchema = z
         'While the store does not answer: `local` lets each gateway enforce its share, `deny` answers 503, `allow` lets all pass.',
       ),
     valkey: valkeySchema.optional().describe('The Valkey, for the store `valkey`.'),
-    rules: limits().default([]).describe('Limits over all callers together.'),
+    rules: limits().prefault([]).describe('Limits over all callers together.'),
   })
   .check(context => {
     if (context.issues.length > 0) return;
@@ -73,5 +73,5 @@ export const limitStoreSchema = z
   });
 
 function isTls(url: string): boolean {
-  return TLS_SCHEMES.some(scheme => url.toLowerCase().startsWith(`${scheme}:`));
+  return TLS_SCHEMES.some(scheme => url.startsWith(`${scheme}:`));
 }

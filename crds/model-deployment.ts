@@ -104,7 +104,7 @@ const specSchema = z.strictObject({
   routing: routingSchema.prefault({}).describe('How endpoints are picked.'),
   timeouts: timeoutsSchema.prefault({}).describe('How long things may take, as durations such as `5s`.'),
   retries: retriesSchema.prefault({}).describe('What happens when an endpoint fails before its response headers.'),
-  limits: limitsOfModel().default([]).describe('How much all callers together may ask of it.'),
+  limits: limitsOfModel().prefault([]).describe('How much all callers together may ask of it.'),
   pricing: pricingSchema.optional().describe('What it costs its callers; nothing when absent.'),
   forceUsage: z
     .boolean()

@@ -2,7 +2,9 @@ import { publicName } from './model-name.ts';
 import { expecting } from './wording.ts';
 
 /** Wildcards that other globs have; brackets and the like alone may be part of a name. */
-const OTHER_WILDCARD = /[*][*]|[?]|\[.*\]|\{.*\}/;
+export const OTHER_WILDCARD_PATTERN = '[*][*]|[?]|\\[.*\\]|\\{.*\\}';
+
+const OTHER_WILDCARD = new RegExp(OTHER_WILDCARD_PATTERN);
 
 /** Names of models: an id, an alias, or a pattern in which `*` is any run of characters. */
 export function modelPattern() {

@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { expecting } from './wording.ts';
 
 /** Of any currency; with nano units it is still a safe integer, with pico units it fits 64 bits. */
-const MAX_AMOUNT = 9_000_000;
+export const MAX_AMOUNT = 9_000_000;
 const FRACTION_DIGITS = 6;
 
 const AMOUNT = /^(0|[1-9][0-9]{0,6})([.][0-9]{1,6})?$/;

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { z } from 'zod';
+import { consumerSchema } from './consumer.ts';
 import { spellPath } from './field-problem.ts';
 import { inferenceGatewaySchema } from './inference-gateway.ts';
 import { modelDeploymentSchema } from './model-deployment.ts';
@@ -39,6 +40,8 @@ describe('a resource that is right', () => {
       routing: { strategy: 'least-request', clientMayChoose: true },
       timeouts: { connect: '5s', request: '600s', headers: '60s', idle: '60s' },
       retries: { attempts: 2 },
+      limits: [],
+      forceUsage: false,
     });
   });
 
@@ -46,7 +49,9 @@ describe('a resource that is right', () => {
     const expected = {
       listeners: [{ name: 'http', port: 8888 }],
       admin: { port: 8889, endpointLabels: false },
-      authentication: { mode: 'none' },
+      authentication: { mode: 'none', jwt: [] },
+      hideForbiddenModels: false,
+      limits: { store: 'memory', timeout: '20ms', onStoreFailure: 'local', rules: [] },
       maxBodyBytes: 33_554_432,
       clientTimeouts: { headers: '10s', upload: '60s' },
       modelHeaders: ['x-model', 'model'],
@@ -100,6 +105,8 @@ test('a document is ours by its group, or by its kind when the group is missing'
   assert.ok(isOurs('fairlead.dev/v9', 'Whatever'));
   assert.ok(isOurs(undefined, 'ModelDeployment'));
   assert.ok(!isOurs('apps/v1', 'Deployment'));
+  assert.ok(isOurs('fairlead.de/v1', 'ModelDeployment'));
+  assert.ok(isOurs('v1', 'Consumer'));
   assert.ok(!isOurs('kafka.example.com/v1', 'Consumer'));
 });
 
@@ -118,7 +125,7 @@ describe('what is generated from the schemas', () => {
     if (node.items !== undefined) yield* fields(node.items, `${path}[]`);
   }
 
-  for (const [kind, schema] of Object.entries({ modelDeploymentSchema, inferenceGatewaySchema })) {
+  for (const [kind, schema] of Object.entries({ modelDeploymentSchema, inferenceGatewaySchema, consumerSchema })) {
     test(`every field of ${kind} has a description that is a sentence`, () => {
       const all = [...fields(z.toJSONSchema(schema, { io: 'input' }) as Node, '')];
       assert.ok(all.length > 20);

@@ -24,11 +24,14 @@ const KINDS: Readonly<Record<string, { schema: z.ZodType<Resource>; fields: Know
 };
 
 const GROUP = 'fairlead.dev';
+/** Kinds that other groups have, too: `Consumer` is one of Kong's and of Kafka's operators. */
+const COMMON_KINDS: readonly string[] = ['Consumer'];
 
 /** Whether a document means to be a resource of ours, well made or not. */
 export function isOurs(apiVersion: unknown, kind: unknown): boolean {
   if (typeof apiVersion === 'string' && apiVersion.split('/', 1)[0] === GROUP) return true;
-  return typeof kind === 'string' && Object.hasOwn(KINDS, kind);
+  if (typeof kind !== 'string' || !Object.hasOwn(KINDS, kind)) return false;
+  return typeof apiVersion !== 'string' || !apiVersion.includes('/') || !COMMON_KINDS.includes(kind);
 }
 
 /** Checks a document of ours. Never throws: whatever the document holds, the answer is a resource or problems. */

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { consumerSchema } from './consumer.ts';
 import { inferenceGatewaySchema } from './inference-gateway.ts';
 import { modelDeploymentSchema } from './model-deployment.ts';
 
@@ -27,13 +28,18 @@ export function resourceReference(): string {
     '',
     '<!-- Generated from crds/ by `make docs`; changes made here are lost. -->',
     '',
-    'Group `fairlead.dev`, version `v1alpha1`. The same documents work in a directory (`fairlead up DIR`) and, once there',
-    'is an operator for it, in a cluster. `fairlead validate PATH…` checks them.',
+    'Group `fairlead.dev`, version `v1alpha1`. The same documents work in a directory (`fairlead up DIR`) and in a cluster',
+    '(`kubectl apply`). `fairlead validate PATH…` checks them.',
     ...section('ModelDeployment', 'One model under one public id, and where it runs.', modelDeploymentSchema),
     ...section(
       'InferenceGateway',
       'The gateway itself: where it listens and what it reads. One per installation; without one the defaults hold.',
       inferenceGatewaySchema,
+    ),
+    ...section(
+      'Consumer',
+      'Who calls: how he is known, which models he may use, how much he may ask for and spend.',
+      consumerSchema,
     ),
     '',
   ].join('\n');

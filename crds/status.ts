@@ -34,5 +34,19 @@ export const modelStatusSchema = z.strictObject({
 /** What the operator writes about an InferenceGateway. */
 export const gatewayStatusSchema = z.strictObject(common);
 
-/** The status of either kind, as it stands in the API. */
-export type StatusDocument = z.output<typeof modelStatusSchema>;
+/** What the operator writes about a Consumer. */
+export const consumerStatusSchema = z.strictObject({
+  ...common,
+  spend: z
+    .strictObject({
+      amount: z.string().describe('What was spent in the period so far, such as 12.34.'),
+      currency: z.string().describe('Currency of the amounts, by its three capitals.'),
+      limit: z.string().describe('What may be spent in the period.'),
+      periodEnd: z.iso.datetime({ offset: true }).describe('When the next period begins.'),
+    })
+    .optional()
+    .describe('Where it stands with its budget.'),
+});
+
+/** The status of any kind, as it stands in the API. */
+export type StatusDocument = z.output<typeof modelStatusSchema> & z.output<typeof consumerStatusSchema>;
