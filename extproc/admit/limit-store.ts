@@ -51,6 +51,8 @@ export type Verdict =
       readonly retryAfterMs: number | undefined;
       /** As they were, since nothing is reserved; parallel to the charges. */
       readonly states: readonly CounterState[];
+      /** No charge refused (`refusedBy` is empty): the store cannot be asked, and then nothing is to pass. */
+      readonly unavailable?: true;
     };
 
 /**

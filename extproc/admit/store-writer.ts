@@ -1,0 +1,119 @@
+/** What a shared store is told without waiting for its answer, as `settle.lua` reads it. */
+export type StoreOperation = readonly [...Told, ageMs: number];
+type Told = readonly [what: 'settle' | 'release' | 'add', id: string, charges: readonly StoreCharge[]];
+export type StoreCharge = readonly [key: string, window: string, term: number, amount: number];
+
+/** How long an operation waits for others to be sent with. */
+const BATCH_MS = 50;
+/** A batch blocks the store for a millisecond or two. */
+const MAX_BATCH = 200;
+/** Some seconds of a busy agent, or all the streams that it can have. */
+const MAX_QUEUE = 10_000;
+const RETRY_MS = 250;
+
+interface Waiting {
+  readonly told: Told;
+  readonly sinceMs: number;
+}
+
+interface StoreWriterOptions {
+  readonly send: (sequence: number, operations: readonly StoreOperation[]) => Promise<unknown>;
+  /** Milliseconds of a clock that does not go back. */
+  readonly elapsedMs: () => number;
+}
+
+/**
+ * Sends operations in batches, in order and one at a time, each again until the store has answered it. Batches are
+ * numbered, by which the store knows one that it has carried out already. With more in the queue than it holds, the
+ * oldest are dropped.
+ */
+export class StoreWriter {
+  readonly #send: StoreWriterOptions['send'];
+  readonly #elapsedMs: () => number;
+  readonly #queue: Waiting[] = [];
+  /** Taken off the queue and not answered. */
+  #batch: readonly Waiting[] | undefined;
+  #sequence = 0;
+  #timer: NodeJS.Timeout | undefined;
+  #soon = false;
+  #sending: Promise<boolean> | undefined;
+  #dropped = 0;
+  #closed = false;
+
+  constructor({ send, elapsedMs }: StoreWriterOptions) {
+    this.#send = send;
+    this.#elapsedMs = elapsedMs;
+  }
+
+  /** Operations that the store will never hear of. */
+  get dropped(): number {
+    return this.#dropped;
+  }
+
+  /** `soon`: with what else this turn of the event loop brings, since somebody may be waiting for its effect. */
+  push(told: Told, soon: boolean): void {
+    this.#queue.push({ told, sinceMs: this.#elapsedMs() });
+    if (this.#queue.length > MAX_QUEUE) {
+      this.#queue.shift();
+      this.#dropped++;
+    }
+    if (soon && !this.#soon) {
+      this.#soon = true;
+      setImmediate(() => {
+        this.#soon = false;
+        // What is not answered yet goes first, and wakes what comes after it.
+        if (this.#batch === undefined) this.flush();
+      });
+    }
+    this.#wake(BATCH_MS);
+  }
+
+  /** Sends all that is there. Resolves with whether the store has it; what it does not have is tried again. */
+  async flush(): Promise<boolean> {
+    while (this.#batch !== undefined || this.#queue.length > 0) {
+      this.#sending ??= this.#sendNext();
+      if (!(await this.#sending)) return false;
+    }
+    return true;
+  }
+
+  /** Sends nothing more. */
+  close(): void {
+    this.#closed = true;
+    clearTimeout(this.#timer);
+  }
+
+  async #sendNext(): Promise<boolean> {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    if (this.#batch === undefined) {
+      this.#sequence++;
+      this.#batch = this.#queue.splice(0, MAX_BATCH);
+    }
+    const nowMs = this.#elapsedMs();
+    const age = (sinceMs: number) => Math.max(0, Math.round(nowMs - sinceMs));
+    try {
+      await this.#send(
+        this.#sequence,
+        this.#batch.map(({ told, sinceMs }) => [...told, age(sinceMs)]),
+      );
+      this.#batch = undefined;
+      return true;
+    } catch {
+      return false;
+    } finally {
+      this.#sending = undefined;
+      if (this.#batch !== undefined) this.#wake(RETRY_MS);
+      else if (this.#queue.length > 0) this.#wake(0);
+    }
+  }
+
+  #wake(ms: number): void {
+    if (this.#closed || this.#timer !== undefined || this.#sending !== undefined) return;
+    this.#timer = setTimeout(() => {
+      this.#timer = undefined;
+      this.flush();
+    }, ms);
+    this.#timer.unref();
+  }
+}

@@ -1,0 +1,237 @@
+import assert from 'node:assert/strict';
+import { after, before, describe, it } from 'node:test';
+import { until } from '../../test/e2e/harness/until.ts';
+import { ValkeyServer } from '../../test/store/valkey-server.ts';
+import { limitStoreSuite } from './limit-store.suite.ts';
+import type { Charge, Counter, Window } from './limit-store.ts';
+import { minute } from './store-bench.fixture.ts';
+import { ValkeyConnection } from './valkey-connection.ts';
+import { LEASE_MS, ValkeyStore } from './valkey-store.ts';
+
+const startMs = 1_790_000_000_000;
+const held: Window = { kind: 'held' };
+
+/** One that can be asked. */
+async function openStore(server: ValkeyServer, nowMs?: () => number): Promise<ValkeyStore> {
+  const connection = new ValkeyConnection({ url: server.url });
+  const store = new ValkeyStore(nowMs === undefined ? { connection } : { connection, nowMs });
+  await until('the store', () => answers(store));
+  return store;
+}
+
+function answers(store: ValkeyStore): Promise<boolean> {
+  return store.probe().then(
+    () => true,
+    () => false,
+  );
+}
+
+limitStoreSuite(
+  'valkey',
+  async () => {
+    const server = await ValkeyServer.start();
+    const clock = { nowMs: startMs };
+    const store = await openStore(server, () => clock.nowMs);
+    return {
+      store,
+      nowMs: () => clock.nowMs,
+      advance: async ms => {
+        clock.nowMs += ms;
+        await store.renew();
+      },
+      flushed: async () => {
+        await store.flush();
+      },
+      close: () => {
+        store.close();
+        server.stop();
+      },
+    };
+  },
+  { runs: 50 },
+);
+
+describe('valkey store', () => {
+  let server: ValkeyServer;
+  const opened: ValkeyStore[] = [];
+  const clock = { nowMs: startMs };
+  let named = 0;
+  const name = () => `own${++named}`;
+  const charge = (limit: number, amount: number, window: Window = minute): Charge => ({
+    counter: { key: name(), limit, window, shadow: false },
+    amount,
+  });
+
+  before(async () => {
+    server = await ValkeyServer.start();
+  });
+  after(() => {
+    for (const store of opened) store.close();
+    server.stop();
+  });
+
+  /** In the time of these tests. */
+  async function open(): Promise<ValkeyStore> {
+    const store = await openStore(server, () => clock.nowMs);
+    opened.push(store);
+    return store;
+  }
+
+  async function used(store: ValkeyStore, { counter }: Charge): Promise<number | undefined> {
+    return (await store.read([counter]))[0]?.used;
+  }
+
+  it('lets two agents reserve all of a limit and never more, again after the period', async () => {
+    const stores = [await open(), await open()];
+    const [requests, tokens] = [charge(100, 1), charge(9_990, 111)];
+    for (let period = 0; period < 2; period++) {
+      const clients = Array.from({ length: 100 }, async (_, client) => {
+        let admitted = 0;
+        for (let request = 0; request < 3; request++) {
+          const verdict = await stores[client % 2]?.reserve(name(), [requests, tokens]);
+          if (verdict?.admitted) admitted++;
+        }
+        return admitted;
+      });
+      const admitted = (await Promise.all(clients)).reduce((sum, each) => sum + each, 0);
+      assert.equal(admitted, 90);
+      clock.nowMs += 61_000;
+    }
+  });
+
+  it('gives back what was reserved when its holder is gone, at the end of the lease', async () => {
+    const holder = await open();
+    const other = await open();
+    const slot = charge(1, 1, held);
+    const tokens = charge(10, 10, { kind: 'sliding', periodMs: 3_600_000 });
+    assert.equal((await holder.reserve(name(), [slot, tokens])).admitted, true);
+    holder.close();
+    clock.nowMs += LEASE_MS - 1;
+    assert.equal((await other.reserve(name(), [slot])).admitted, false);
+    assert.equal((await other.reserve(name(), [tokens])).admitted, false);
+    clock.nowMs += 1;
+    assert.equal((await other.reserve(name(), [slot, tokens])).admitted, true);
+  });
+
+  it('keeps what is renewed', async () => {
+    const store = await open();
+    const other = await open();
+    const slot = charge(1, 1, held);
+    await store.reserve(name(), [slot]);
+    for (let renewals = 0; renewals < 5; renewals++) {
+      clock.nowMs += LEASE_MS - 1;
+      await store.renew();
+      assert.equal(await used(other, slot), 1);
+    }
+  });
+
+  it('charges the real amount once when it is settled after its lease', async () => {
+    const store = await open();
+    const other = await open();
+    const tokens = charge(100, 10);
+    const id = name();
+    await store.reserve(id, [tokens]);
+    clock.nowMs += LEASE_MS;
+    assert.equal(await used(other, tokens), 0);
+    store.settle(id, [tokens], [7]);
+    store.settle(id, [tokens], [7]);
+    await store.flush();
+    assert.equal(await used(other, tokens), 7);
+  });
+
+  it('charges the real amount where the server has forgotten the reservation', async () => {
+    const store = await open();
+    const tokens = charge(100, 10);
+    const id = name();
+    await store.reserve(id, [tokens]);
+    const client = server.client();
+    await client.flushall();
+    client.disconnect();
+    store.settle(id, [tokens], [7]);
+    await store.flush();
+    assert.equal(await used(store, tokens), 7);
+  });
+
+  it('finds its scripts gone and loads them', async () => {
+    const store = await open();
+    const tokens = charge(100, 10);
+    const client = server.client();
+    await client.script('FLUSH');
+    client.disconnect();
+    assert.equal((await store.reserve(name(), [tokens])).admitted, true);
+  });
+
+  it('settles before anybody asked again, where somebody waits for a slot', async () => {
+    const store = await open();
+    const slot = charge(1, 1, held);
+    for (let turn = 0; turn < 3; turn++) {
+      const id = name();
+      await until('the slot', async () => (await store.reserve(id, [slot])).admitted);
+      store.settle(id, [slot], [0]);
+    }
+  });
+
+  it('counts what is told late where it was used', async () => {
+    const store = await open();
+    const other = await open();
+    const tokens = charge(100, 10);
+    clock.nowMs += 1_000 - (clock.nowMs % 1_000);
+    other.add([{ ...tokens, amount: 90 }]);
+    await other.flush();
+    clock.nowMs += 20_000;
+    store.add([tokens]);
+    clock.nowMs += 30_000;
+    await store.flush();
+    const [state] = await other.read([tokens.counter]);
+    assert.deepEqual(state, { used: 100, limit: 100, resetMs: 31_000 });
+    store.add([tokens]);
+    clock.nowMs += 120_000;
+    await store.flush();
+    assert.equal(await used(other, tokens), 0);
+  });
+
+  it('leaves no key behind that does not expire', async () => {
+    const store = await open();
+    const windows: Window[] = [
+      minute,
+      { kind: 'sliding', periodMs: 2_592_000_000 },
+      { kind: 'calendar', startMs: clock.nowMs, endMs: clock.nowMs + 86_400_000 },
+      held,
+    ];
+    const charges = windows.map(window => charge(100, 10, window));
+    for (const amount of [0, 5, 20]) {
+      const id = name();
+      await store.reserve(id, charges);
+      await store.reserve(name(), charges);
+      store.settle(
+        id,
+        charges,
+        charges.map(() => amount),
+      );
+      store.add(charges);
+      await store.flush();
+    }
+    const client = server.client();
+    const keys = await client.keys('*');
+    const eternal: string[] = [];
+    for (const key of keys) if ((await client.pttl(key)) < 0) eternal.push(key);
+    client.disconnect();
+    assert.ok(keys.length > charges.length);
+    assert.deepEqual(eternal, []);
+  });
+
+  it('takes the time of the server', async () => {
+    const store = await openStore(server);
+    opened.push(store);
+    const day: Counter = { key: name(), limit: 5, window: { kind: 'calendar', startMs: 0, endMs: 1 }, shadow: false };
+    const century: Counter = { ...day, key: name(), window: { kind: 'calendar', startMs: 0, endMs: 4e12 } };
+    await store.reserve(
+      name(),
+      [day, century].map(counter => ({ counter, amount: 1 })),
+    );
+    const [past, present] = await store.read([day, century]);
+    assert.equal(past?.used, 0);
+    assert.equal(present?.used, 1);
+    assert.ok(Math.abs((present?.resetMs ?? 0) - (4e12 - Date.now())) < 60_000);
+  });
+});

@@ -1,0 +1,158 @@
+import { randomUUID } from 'node:crypto';
+import { ReplyError } from 'ioredis';
+import type { Charge, Counter, CounterState, LimitStore, Verdict } from './limit-store.ts';
+import { type StoreCharge, StoreWriter } from './store-writer.ts';
+import type { ValkeyConnection } from './valkey-connection.ts';
+
+/** A reservation whose holder is silent for so long is given back. */
+export const LEASE_MS = 30_000;
+/** Two renewals may be lost. */
+const RENEW_MS = 10_000;
+/** Leases renewed in one call, which blocks the server for a millisecond. */
+const MAX_RENEWED = 1_000;
+
+/** One hash tag for all keys: in a cluster they are in one slot, so that one script reaches them all. */
+const PREFIX = 'fairlead:{limits}:';
+const LEASES_KEY = `${PREFIX}leases`;
+/** Written to ask whether the server takes writes; nobody reads it. */
+const PROBE_ID = 'probe';
+
+/** What `reserve.lua` returns. */
+type Reply = readonly [waitMs: number, refused: readonly number[], used: readonly number[], reset: readonly number[]];
+
+interface ValkeyStoreOptions {
+  readonly connection: ValkeyConnection;
+  /** Milliseconds since the epoch; the server's time when absent. For tests, whose time stands still. */
+  readonly nowMs?: () => number;
+}
+
+/**
+ * Counts in a Valkey (or Redis) server, together with every other agent. Only `reserve`, `read` and `probe` wait for
+ * it, for as long as it takes: `GuardedStore` does not. What was reserved is renewed until it is settled.
+ */
+export class ValkeyStore implements LimitStore {
+  readonly #connection: ValkeyConnection;
+  readonly #time: () => string;
+  readonly #writer: StoreWriter;
+  readonly #open = new Set<string>();
+  readonly #renewing: NodeJS.Timeout;
+
+  constructor({ connection, nowMs }: ValkeyStoreOptions) {
+    this.#connection = connection;
+    this.#time = nowMs === undefined ? () => '' : () => String(nowMs());
+    const keys = [LEASES_KEY, `${PREFIX}writer:${randomUUID()}`];
+    this.#writer = new StoreWriter({
+      elapsedMs: nowMs ?? (() => performance.now()),
+      send: (sequence, operations) =>
+        connection.run('settle', keys, [this.#time(), String(sequence), JSON.stringify(operations)]),
+    });
+    this.#renewing = setInterval(() => this.renew(), RENEW_MS).unref();
+  }
+
+  /** @throws StoreUnavailable; what it may have reserved all the same is given back. */
+  async reserve(id: string, charges: readonly Charge[]): Promise<Verdict> {
+    try {
+      const reply = await this.#ask(id, charges);
+      const verdict = verdictOf(reply, charges);
+      if (verdict.admitted) this.#open.add(id);
+      return verdict;
+    } catch (error) {
+      // An error in the reply says that nothing was done; without a reply nobody knows.
+      const refused = error instanceof Error && error.cause instanceof ReplyError;
+      if (!refused) this.#writer.push(['settle', id, charges.map(({ counter }) => storeCharge(counter, 0))], false);
+      throw error;
+    }
+  }
+
+  release(id: string, charges: readonly Charge[]): void {
+    if (!this.#open.has(id)) return;
+    const held = charges.filter(({ counter }) => counter.window.kind === 'held');
+    if (held.length === 0) return;
+    this.#writer.push(['release', id, held.map(({ counter }) => storeCharge(counter, 0))], true);
+  }
+
+  settle(id: string, charges: readonly Charge[], amounts: readonly number[]): void {
+    if (!this.#open.delete(id)) return;
+    const real = charges.map(({ counter, amount }, i) => storeCharge(counter, amounts[i] ?? amount));
+    this.#writer.push(['settle', id, real], charges.some(holds));
+  }
+
+  add(charges: readonly Charge[]): void {
+    const counted = charges.filter(charge => !holds(charge));
+    if (counted.length === 0) return;
+    this.#writer.push(['add', '', counted.map(({ counter, amount }) => storeCharge(counter, amount))], false);
+  }
+
+  /** @throws StoreUnavailable */
+  async read(counters: readonly Counter[]): Promise<readonly CounterState[]> {
+    const charges = counters.map(counter => ({ counter: { ...counter, shadow: true }, amount: 0 }));
+    return statesOf(await this.#ask('', charges), charges);
+  }
+
+  /**
+   * Asks whether reservations could be made, by making one of a counter of its own.
+   * @throws StoreUnavailable
+   */
+  async probe(): Promise<void> {
+    const window = { kind: 'sliding', periodMs: 1_000 } as const;
+    const counter: Counter = { key: PROBE_ID, limit: Number.POSITIVE_INFINITY, window, shadow: true };
+    await this.#ask(PROBE_ID, [{ counter, amount: 1 }]);
+  }
+
+  /** Renews the leases of all that is not settled. A failure is left to the next time. */
+  async renew(): Promise<void> {
+    const ids = [...this.#open];
+    for (let from = 0; from < ids.length; from += MAX_RENEWED) {
+      const some = JSON.stringify(ids.slice(from, from + MAX_RENEWED));
+      await this.#connection.run('renew', [LEASES_KEY], [this.#time(), `${LEASE_MS}`, some]).catch(() => undefined);
+    }
+  }
+
+  /** Resolves with whether the server has all that was released, settled and added. */
+  flush(): Promise<boolean> {
+    return this.#writer.flush();
+  }
+
+  /** Settlements and amounts that the server will never hear of, as it was away for too long. */
+  get dropped(): number {
+    return this.#writer.dropped;
+  }
+
+  /** Leaves what is not flushed untold, and what is not settled to the end of its lease. */
+  close(): void {
+    clearInterval(this.#renewing);
+    this.#writer.close();
+    this.#connection.close();
+  }
+
+  #ask(id: string, charges: readonly Charge[]): Promise<Reply> {
+    const told = charges.map(({ counter, amount }) => [...storeCharge(counter, amount), refusingLimit(counter)]);
+    const args = [id, this.#time(), `${LEASE_MS}`, JSON.stringify(told)];
+    return this.#connection.run('reserve', [LEASES_KEY], args) as Promise<Reply>;
+  }
+}
+
+function holds({ counter }: Charge): boolean {
+  return counter.window.kind === 'held';
+}
+
+function storeCharge({ key, window }: Counter, amount: number): StoreCharge {
+  const term = window.kind === 'sliding' ? window.periodMs : window.kind === 'calendar' ? window.endMs : 0;
+  return [`${PREFIX}count:${key}`, window.kind, term, amount];
+}
+
+/** As the script has it: -1 refuses nothing. */
+function refusingLimit({ limit, shadow }: Counter): number {
+  return shadow || limit === Number.POSITIVE_INFINITY ? -1 : limit;
+}
+
+function verdictOf(reply: Reply, charges: readonly Charge[]): Verdict {
+  const [waitMs, refusedBy] = reply;
+  const states = statesOf(reply, charges);
+  if (refusedBy.length === 0) return { admitted: true, states };
+  return { admitted: false, refusedBy, retryAfterMs: waitMs < 0 ? undefined : waitMs, states };
+}
+
+function statesOf([, , used, reset]: Reply, charges: readonly Charge[]): CounterState[] {
+  return charges.map(({ counter: { limit } }, i) => ({ used: used[i] ?? 0, limit, resetMs: reset[i] ?? 0 }));
+}
