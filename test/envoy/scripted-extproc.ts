@@ -35,6 +35,8 @@ export class ScriptedExtproc {
   refusal: Parameters<typeof encodeImmediate>[0] | undefined;
   /** Headers of the last request, as Envoy showed them. */
   shown: RequestHeaders | undefined;
+  /** Claims of its token, by issuer. */
+  jwt: Readonly<Record<string, unknown>> | undefined;
   #transport: Transport | undefined;
 
   async listen(path: string): Promise<void> {
@@ -58,6 +60,7 @@ export class ScriptedExtproc {
         if (message.kind === 'other') return stream.end();
         if (message.kind === 'request_headers') {
           this.shown = message.headers;
+          this.jwt = message.jwt;
           return stream.send(CONTINUE.headers);
         }
         stream.send(this.#answer(message.body));

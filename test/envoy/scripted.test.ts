@@ -3,8 +3,10 @@ import { once } from 'node:events';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { after, afterEach, before, test } from 'node:test';
+import { create } from '@bufbuild/protobuf';
 import { type SampleModel, sampleTable } from '../../agent/envoy/sample-table.fixture.ts';
 import { routeProfile } from '../../agent/table/route-profile.ts';
+import { LimitSchema } from '../../proto/gen/fairlead/v1/table_pb.js';
 import { type Answer, ask } from './exchange.ts';
 import { type Script, ScriptedExtproc } from './scripted-extproc.ts';
 import { StaticEnvoy } from './static-envoy.ts';
@@ -47,7 +49,8 @@ before(async () => {
     ]),
   );
   for (const [name, model] of sampleTable(models).models) profiles.set(name, routeProfile(model));
-  envoy = await StaticEnvoy.start({ models, gateway: { maxBodyBytes: MAX_BODY_BYTES } });
+  const limits = [create(LimitSchema, { amount: 1n })];
+  envoy = await StaticEnvoy.start({ models, gateway: { maxBodyBytes: MAX_BODY_BYTES, limits } });
   await extproc.listen(envoy.extprocSocket);
 });
 
@@ -73,6 +76,7 @@ afterEach(() => {
 function answer(_request: IncomingMessage, response: ServerResponse): void {
   response.setHeader('content-type', 'application/json');
   response.setHeader('x-fairlead-explain', 'forged by the pod');
+  response.setHeader('x-ratelimit-remaining-tokens', '7');
   response.end('{"object":"chat.completion","usage":{"prompt_tokens":11,"completion_tokens":7,"total_tokens":18}}');
 }
 
@@ -151,6 +155,18 @@ test('extproc is shown what it reads, of the client’s own headers only the all
 
 test('an explanation that was not asked for is not there, not even the pod’s own', async () => {
   assert.equal((await send([pod(0).address])).headers['x-fairlead-explain'], undefined);
+});
+
+test('the client is told of its limits by the gateway, and by no pod', async () => {
+  const told = (headers: Answer['headers']) =>
+    Object.fromEntries(Object.entries(headers).filter(([name]) => name.startsWith('x-ratelimit-')));
+  assert.deepEqual(told((await send([pod(0).address])).headers), {});
+  const metadata = { rl_limit_requests: '100', rl_remaining_requests: '99', rl_reset_requests: '600ms' };
+  assert.deepEqual(told((await send([pod(0).address], { metadata })).headers), {
+    'x-ratelimit-limit-requests': '100',
+    'x-ratelimit-remaining-requests': '99',
+    'x-ratelimit-reset-requests': '600ms',
+  });
 });
 
 test('a dead pod, then a busy one, then one that answers', async () => {
@@ -261,9 +277,10 @@ test('without the mark nothing passes', async () => {
 });
 
 test('the access log names request, model, pod and tokens', async () => {
-  await send([dead, pod(1).address], { metadata: { id: 'x-1', runtime: 'vllm' } });
+  await send([dead, pod(1).address], { metadata: { id: 'x-1', consumer: 'ml/ann', runtime: 'vllm' } });
   const record = await envoy.accessRecord('x-1');
   const expected = {
+    consumer: 'ml/ann',
     model: 'llama',
     runtime: 'vllm',
     backend: 'main',

@@ -16,6 +16,7 @@ import { staticConfiguration } from './static-configuration.ts';
 interface StaticEnvoyOptions {
   readonly models?: Readonly<Record<string, SampleModel>>;
   readonly gateway?: Parameters<typeof sampleTable>[1];
+  readonly secrets?: Parameters<typeof sampleTable>[2];
   /** Changes the configuration before it is used: for what cannot be provoked from outside. */
   readonly edit?: (configuration: BootstrapJson) => void;
 }
@@ -41,10 +42,8 @@ export class StaticEnvoy {
   static async start(options: StaticEnvoyOptions = {}): Promise<StaticEnvoy> {
     const directory = await mkdtemp(join(tmpdir(), 'fairlead-envoy-'));
     const [port = 0] = await freePorts(1);
-    const table = sampleTable(options.models ?? {}, {
-      listeners: [{ name: 'http', address: '127.0.0.1', port }],
-      ...options.gateway,
-    });
+    const listeners = [{ name: 'http', address: '127.0.0.1', port }];
+    const table = sampleTable(options.models ?? {}, { listeners, ...options.gateway }, options.secrets);
     const configuration = staticConfiguration(
       bootstrap({
         nodeId: 'test',
@@ -77,11 +76,11 @@ export class StaticEnvoy {
     return envoy;
   }
 
-  /** What the JSON access log says of the exchange with that id of extproc's; waits until it is written. */
+  /** What the JSON access log says of the exchange with that id, extproc's or the client's; waits until it is written. */
   accessRecord(id: string): Promise<Record<string, unknown>> {
     return until(`access record of ${id}`, async () => {
       const lines = (await readFile(join(this.#directory, 'access.json'), 'utf8')).split('\n').slice(0, -1);
-      return lines.map(line => JSON.parse(line)).find(record => record.id === id);
+      return lines.map(line => JSON.parse(line)).find(record => record.id === id || record.request_id === id);
     });
   }
 
