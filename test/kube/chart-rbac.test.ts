@@ -28,17 +28,18 @@ suite("the chart's permissions", () => {
     }
     for (const namespace of [NAMESPACE, 'models', 'keys'])
       await cluster.kubectl(['create', 'secret', 'generic', 'key', '-n', namespace, '--from-literal=a=b']);
-    await cluster.kubectl(
-      ['apply', '-f', '-'],
-      JSON.stringify(model({ backends: [{ name: 'a', endpoints: ['10.0.0.1:1'] }] })),
-    );
+    for (const object of [
+      declared('ModelDeployment', { backends: [{ name: 'a', endpoints: ['10.0.0.1:1'] }] }),
+      declared('Consumer', { users: ['a'] }),
+    ])
+      await cluster.kubectl(['apply', '-f', '-'], JSON.stringify(object));
   });
 
   after(() => cluster?.stop());
 
-  const model = (spec: object) => ({
+  const declared = (kind: string, spec: object) => ({
     apiVersion: 'fairlead.dev/v1alpha1',
-    kind: 'ModelDeployment',
+    kind,
     metadata: { name: 'm', namespace: 'models' },
     spec,
   });
@@ -100,16 +101,18 @@ suite("the chart's permissions", () => {
   });
 
   test('with its own token the operator does what it has to', async () => {
-    await asOperator(['get', 'pods,modeldeployments,inferencegateways', '--all-namespaces']);
-    const ready = {
-      type: 'Ready',
+    await asOperator(['get', 'pods,modeldeployments,inferencegateways,consumers', '--all-namespaces']);
+    const accepted = {
+      type: 'Accepted',
       status: 'True',
-      reason: 'Ready',
+      reason: 'Accepted',
       message: '',
       lastTransitionTime: '2026-01-01T00:00:00Z',
     };
-    const { spec: _, ...written } = { ...model({}), status: { conditions: [ready] } };
-    await applyStatus(written);
+    for (const kind of ['ModelDeployment', 'Consumer']) {
+      const { spec: _, ...written } = { ...declared(kind, {}), status: { conditions: [accepted] } };
+      await applyStatus(written);
+    }
     const lease = {
       apiVersion: 'coordination.k8s.io/v1',
       kind: 'Lease',
@@ -125,18 +128,19 @@ suite("the chart's permissions", () => {
     const review = { apiVersion: 'authentication.k8s.io/v1', kind: 'TokenReview', spec: { token } };
     const { status } = JSON.parse(await asOperator(['create', '--validate=false', '-f', '-', '-o', 'json'], review));
     assert.equal(status.user.username, OPERATOR);
-    await asOperator(['create', '--validate=false', '-f', '-'], {
-      apiVersion: 'events.k8s.io/v1',
-      kind: 'Event',
-      metadata: { name: 'e', namespace: 'models' },
-      eventTime: '2026-01-01T00:00:00.000000Z',
-      reportingController: 'fairlead.dev/operator',
-      reportingInstance: 'pod',
-      action: 'Serve',
-      reason: 'Ready',
-      type: 'Normal',
-      regarding: { apiVersion: 'fairlead.dev/v1alpha1', kind: 'ModelDeployment', name: 'm', namespace: 'models' },
-    });
+    for (const kind of ['ModelDeployment', 'Consumer'])
+      await asOperator(['create', '--validate=false', '-f', '-'], {
+        apiVersion: 'events.k8s.io/v1',
+        kind: 'Event',
+        metadata: { name: kind.toLowerCase(), namespace: 'models' },
+        eventTime: '2026-01-01T00:00:00.000000Z',
+        reportingController: 'fairlead.dev/operator',
+        reportingInstance: 'pod',
+        action: 'Serve',
+        reason: 'Accepted',
+        type: 'Normal',
+        regarding: { apiVersion: 'fairlead.dev/v1alpha1', kind, name: 'm', namespace: 'models' },
+      });
   });
 
   for (const args of [
@@ -154,6 +158,8 @@ suite("the chart's permissions", () => {
     ['get', 'leases', '-n', NAMESPACE],
     ['label', 'modeldeployment', 'm', '-n', 'models', 'a=b'],
     ['delete', 'modeldeployment', 'm', '-n', 'models'],
+    ['label', 'consumer', 'm', '-n', 'models', 'a=b'],
+    ['delete', 'consumer', 'm', '-n', 'models'],
     ['create', 'token', 'fairlead-gateway', '-n', NAMESPACE],
     [
       'create',

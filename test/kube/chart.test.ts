@@ -32,6 +32,32 @@ const EVERYTHING: Values = {
         { name: 'internal-callers-only', port: 8080 },
       ],
       admin: { port: 9000, endpointLabels: true },
+      authentication: {
+        mode: 'apiKeysOrJwt',
+        jwt: [
+          {
+            issuer: 'https://id.example.com',
+            jwksUrl: 'https://id.example.com/keys',
+            audiences: ['fairlead'],
+            consumerClaim: 'org.team',
+            ca: { secretRef: { name: 'issuer-ca' } },
+          },
+        ],
+      },
+      hideForbiddenModels: true,
+      limits: {
+        store: 'valkey',
+        timeout: '50ms',
+        onStoreFailure: 'deny',
+        valkey: {
+          url: 'valkeys://valkey.example.com:6379/1',
+          username: 'fairlead',
+          secretRef: { name: 'valkey' },
+          ca: { secretRef: { name: 'valkey-ca', key: 'ca.pem' } },
+          cluster: true,
+        },
+        rules: [{ tokens: 1_000_000, per: 'minute', each: ['model'] }],
+      },
       validation: 'strict',
     },
   },
@@ -150,7 +176,7 @@ suite('the chart', () => {
     helm = new Helm(cluster.kubeconfig);
     await cluster.kubectl(['apply', '-f', join(CHART, 'crds')]);
     await cluster.kubectl(['wait', '--for=condition=Established', 'crd', '--all']);
-    for (const name of [NAMESPACE, 'models', 'keys']) await cluster.kubectl(['create', 'namespace', name]);
+    for (const name of [NAMESPACE, 'models', 'keys', 'callers']) await cluster.kubectl(['create', 'namespace', name]);
     // Nothing that these pods may not do under the strictest of Kubernetes' own rules.
     const strict = ['enforce', 'warn'].map(mode => `pod-security.kubernetes.io/${mode}=restricted`);
     await cluster.kubectl(['label', 'namespace', NAMESPACE, ...strict]);
@@ -182,6 +208,10 @@ suite('the chart', () => {
     'as it comes': {},
     'as a deployment': { mode: 'deployment' },
     'with TLS': parse(readFileSync(join(EXAMPLES, 'values-tls.yaml'), 'utf8')),
+    'with keys': parse(readFileSync(join(EXAMPLES, 'values-keys.yaml'), 'utf8')),
+    'with allowances for callers without a name': {
+      inferenceGateway: { spec: { anonymous: { limits: [{ requests: 10, per: 'minute' }] }, limits: { rules: [] } } },
+    },
     'with everything set': EVERYTHING,
     'with everything off': {
       inferenceGateway: { create: false },
@@ -236,6 +266,15 @@ suite('the chart', () => {
       assert.equal(pods.port, spec.containers[0].ports[0].containerPort);
     });
   }
+
+  test('consumers.yaml of the examples is accepted, and the operator may read the keys in Secrets that it names', async () => {
+    const text = readFileSync(join(EXAMPLES, 'consumers.yaml'), 'utf8');
+    await cluster.kubectl(['apply', '--dry-run=server', '--validate=strict', '-f', '-'], text);
+    const consumers = parseAllDocuments(text).map(document => document.toJS() as Manifest);
+    const naming = consumers.filter(({ spec }) => spec.apiKeys.some(({ secretRef }: Values) => secretRef));
+    const { rbac } = parse(readFileSync(join(EXAMPLES, 'values-keys.yaml'), 'utf8'));
+    assert.deepEqual([...new Set(naming.map(({ metadata }) => metadata.namespace))], rbac.secretNamespaces);
+  });
 
   test('ports of containers, probes, Service and NetworkPolicy are those of the InferenceGateway', async () => {
     const objects = await helm.render(NAMESPACE, EVERYTHING);
