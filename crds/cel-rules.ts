@@ -9,9 +9,19 @@ export interface CelRule {
   readonly message: string;
 }
 
+const PRICES = [
+  'promptPerMillion',
+  'cachedPromptPerMillion',
+  'completionPerMillion',
+  'perRequest',
+  'perImage',
+  'perAudioMinute',
+];
+
 /**
  * Rules by the field that they stand at ("spec.backends[]"; "" is the resource). They say what the checks of the zod
- * schemas say, as far as CEL's cost limits allow; the operator checks everything once more.
+ * schemas say, as far as CEL's cost limits allow; the operator checks everything once more. What is by default `{}` is
+ * checked as it is, before the defaults in it are filled in.
  * https://kubernetes.io/docs/reference/using-api/cel/
  */
 export const MODEL_DEPLOYMENT_RULES: Readonly<Record<string, readonly CelRule[]>> = {
@@ -60,20 +70,11 @@ export const MODEL_DEPLOYMENT_RULES: Readonly<Record<string, readonly CelRule[]>
   ],
   'spec.pricing': [
     {
-      rule: "['promptPerMillion', 'cachedPromptPerMillion', 'completionPerMillion', 'perRequest', 'perImage', 'perAudioMinute'].exists(price, price in self)",
+      rule: PRICES.map(price => `has(self.${price})`).join(' || '),
       message: 'names no price: give at least one, or leave pricing out where the model is free',
     },
   ],
-  ...Object.fromEntries(
-    [
-      'promptPerMillion',
-      'cachedPromptPerMillion',
-      'completionPerMillion',
-      'perRequest',
-      'perImage',
-      'perAudioMinute',
-    ].map(name => [`spec.pricing.${name}`, moneyRules()]),
-  ),
+  ...Object.fromEntries(PRICES.map(price => [`spec.pricing.${price}`, moneyRules()])),
 };
 
 /** As above, of the InferenceGateway. */
@@ -88,13 +89,13 @@ export const INFERENCE_GATEWAY_RULES: Readonly<Record<string, readonly CelRule[]
       message: 'a listener has the port of admin: give one of them another',
     },
     {
-      rule: "!has(self.anonymous) || self.authentication.mode == 'none'",
+      rule: "!has(self.anonymous) || !has(self.authentication) || !has(self.authentication.mode) || self.authentication.mode == 'none'",
       message: 'nobody is anonymous with authentication on: leave anonymous out',
     },
   ],
   'spec.authentication': [
     {
-      rule: "self.mode in ['jwt', 'apiKeysOrJwt'] ? self.jwt.size() > 0 : self.jwt.size() == 0",
+      rule: "(has(self.mode) && self.mode in ['jwt', 'apiKeysOrJwt']) == (has(self.jwt) && self.jwt.size() > 0)",
       message: 'the modes jwt and apiKeysOrJwt need at least one issuer in jwt, and the others take none',
     },
   ],
@@ -113,7 +114,7 @@ export const INFERENCE_GATEWAY_RULES: Readonly<Record<string, readonly CelRule[]
   'spec.anonymous.limits[]': limitRules(),
   'spec.limits': [
     {
-      rule: "(self.store == 'valkey') == has(self.valkey)",
+      rule: "(has(self.store) && self.store == 'valkey') == has(self.valkey)",
       message: 'the store valkey needs valkey with its url, and the store memory has none',
     },
   ],
@@ -166,21 +167,20 @@ export const CONSUMER_RULES: Readonly<Record<string, readonly CelRule[]>> = {
       rule: 'has(self.sha256) != has(self.secretRef)',
       message: 'a key needs either sha256 or secretRef, and not both',
     },
-  ],
-  'spec.apiKeys[].sha256': [
     {
-      rule: "self.matches('^[0-9a-fA-F]{64}$')",
+      // At the whole key: the API server shows the strings that rules refuse, but not the mappings.
+      rule: "!has(self.sha256) || self.sha256.matches('^[0-9a-fA-F]{64}$')",
       message:
-        'expected the SHA-256 of a key, 64 hexadecimal digits, not a key: run `fairlead keys new`, which prints its digest',
+        'sha256 is the SHA-256 of a key, 64 hexadecimal digits, not a key: run `fairlead keys new`, which prints its digest',
     },
   ],
   'spec.jwt[]': [
     {
-      rule: 'has(self.subject) || self.claims.size() > 0',
+      rule: 'has(self.subject) || (has(self.claims) && self.claims.size() > 0)',
       message: 'needs subject or claims: every token of the issuer would fit',
     },
     {
-      rule: "!has(self.subject) || !('sub' in self.claims)",
+      rule: "!has(self.subject) || !has(self.claims) || !('sub' in self.claims)",
       message: 'subject and the claim sub say the same: one must go',
     },
   ],

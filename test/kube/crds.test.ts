@@ -24,6 +24,14 @@ function inferenceGateway(spec: Fields): Fields {
   return { apiVersion: 'fairlead.dev/v1alpha1', kind: 'InferenceGateway', metadata: { name: 'g' }, spec };
 }
 
+function consumer(spec: Fields): Fields {
+  return { apiVersion: 'fairlead.dev/v1alpha1', kind: 'Consumer', metadata: { name: 'alice' }, spec };
+}
+
+const DIGEST = 'a1'.repeat(32);
+const KEY = 'fl-Zm9yLXRlc3RzLW9ubHktbm90LWEta2V5LWF0LWFsbA';
+const ISSUER = { issuer: 'https://id.example', jwksUrl: 'https://id.example/jwks.json' };
+
 /** What nobody may declare, in a file or in a cluster, and what the API server says of it. */
 const WRONG: readonly [what: string, document: Fields, said: RegExp][] = [
   ['no backend', modelDeployment({ backends: [] }), /at least 1 items/],
@@ -91,6 +99,82 @@ const WRONG: readonly [what: string, document: Fields, said: RegExp][] = [
   ],
   ['an origin twice', inferenceGateway({ cors: { allowOrigins: ['https://a.b', 'https://a.b'] } }), /Duplicate value/],
   ['a port that is none', inferenceGateway({ admin: { port: 0 } }), /greater than or equal to 1/],
+  ['tokens of nobody', inferenceGateway({ authentication: { mode: 'jwt' } }), /need at least one issuer/],
+  ['tokens that nobody takes', inferenceGateway({ authentication: { jwt: [ISSUER] } }), /the others take none/],
+  ['an issuer twice', inferenceGateway({ authentication: { mode: 'jwt', jwt: [ISSUER, ISSUER] } }), /Duplicate value/],
+  [
+    'a password for the keys of an issuer',
+    inferenceGateway({ authentication: { mode: 'jwt', jwt: [{ ...ISSUER, jwksUrl: 'https://u:p@id.example/' }] } }),
+    /without a user or a password/,
+  ],
+  [
+    'limits of callers whom nobody can be',
+    inferenceGateway({ authentication: { mode: 'apiKeys' }, anonymous: { limits: [] } }),
+    /nobody is anonymous/,
+  ],
+  ['a Valkey of no address', inferenceGateway({ limits: { store: 'valkey' } }), /needs valkey with its url/],
+  [
+    'a Valkey that nothing is counted in',
+    inferenceGateway({ limits: { valkey: { url: 'valkey://v' } } }),
+    /the store memory has none/,
+  ],
+  [
+    'a password in the address of a Valkey',
+    inferenceGateway({ limits: { store: 'valkey', valkey: { url: 'valkey://:secret@v:6379' } } }),
+    /without a user or a password/,
+  ],
+  [
+    'an authority without TLS',
+    inferenceGateway({ limits: { store: 'valkey', valkey: { url: 'redis://v', ca: { secretRef: { name: 'a' } } } } }),
+    /of no use without TLS/,
+  ],
+  ['a store that is waited for', inferenceGateway({ limits: { timeout: '1m' } }), /from 1ms to 5s/],
+  ['a rule of nothing', inferenceGateway({ limits: { rules: [{ per: 'day' }] } }), /exactly one of requests/],
+  [
+    'an anonymous limit of two',
+    inferenceGateway({ anonymous: { limits: [{ requests: 1, tokens: 1, per: 'day' }] } }),
+    /exactly one/,
+  ],
+  [
+    'a limit of another model',
+    modelDeployment({ limits: [{ requests: 1, per: 'day', model: 'x' }] }),
+    /is about that model/,
+  ],
+  [
+    'a price that is a number',
+    modelDeployment({ pricing: { currency: 'EUR', perImage: 1 } }),
+    /must be of type string/,
+  ],
+  ['a price too fine', modelDeployment({ pricing: { currency: 'EUR', perImage: '0.0000001' } }), /should match/],
+  ['a price too high', modelDeployment({ pricing: { currency: 'EUR', perImage: '9000000.1' } }), /at most 9000000/],
+  ['no price', modelDeployment({ pricing: { currency: 'EUR' } }), /names no price/],
+  ['a currency in words', modelDeployment({ pricing: { currency: 'Euro', perImage: '1' } }), /should match/],
+  ['a key of nothing', consumer({ apiKeys: [{ name: 'a' }] }), /needs either sha256 or secretRef/],
+  [
+    'a key of both',
+    consumer({ apiKeys: [{ sha256: DIGEST, secretRef: { name: 'a' } }] }),
+    /needs either sha256 or secretRef/,
+  ],
+  ['a digest twice', consumer({ apiKeys: [{ sha256: DIGEST }, { sha256: DIGEST }] }), /two keys have one sha256/],
+  ['an end that is no time', consumer({ apiKeys: [{ sha256: DIGEST, expires: 'soon' }] }), /date-time/],
+  ['tokens of everybody', consumer({ jwt: [{ issuer: 'https://a' }] }), /every token of the issuer would fit/],
+  ['tokens of two subjects', consumer({ jwt: [{ issuer: 'a', subject: 'x', claims: { sub: 'y' } }] }), /one must go/],
+  ['a version of a model', consumer({ models: ['a@1'] }), /may not contain @/],
+  ['another wildcard', consumer({ models: ['a?'] }), /the only wildcard is \*/],
+  ['a limit without a period', consumer({ limits: [{ requests: 1 }] }), /needs per/],
+  ['concurrency by the hour', consumer({ limits: [{ concurrency: 1, per: 'hour' }] }), /has none/],
+  ['a limit below zero', consumer({ limits: [{ requests: -1, per: 'hour' }] }), /greater than or equal to 0/],
+  [
+    'an endpoint that is none',
+    consumer({ limits: [{ requests: 1, per: 'day', endpoint: 'x' }] }),
+    /Unsupported value: "x"/,
+  ],
+  ['a user twice', consumer({ users: ['a', 'a'] }), /Duplicate value/],
+  [
+    'more money than can be counted',
+    consumer({ budget: { amount: '9000001', currency: 'EUR', period: 'day' } }),
+    /at most 9000000/,
+  ],
 ];
 
 suite('the custom resource definitions, on a real API server', () => {
@@ -148,6 +232,58 @@ suite('the custom resource definitions, on a real API server', () => {
       { name: 'https', port: 8443, tls: { secretRef: { name: 'gateway-tls' }, minVersion: '1.2' } },
     ]);
     await apply(inferenceGateway({ cors: { allowOrigins: ['*'] } }));
+  });
+
+  test('a key in place of its digest is refused, and not shown', async () => {
+    for (const sha256 of [KEY, KEY.repeat(5)]) {
+      await assert.rejects(apply(consumer({ apiKeys: [{ sha256 }] })), (error: Error & { stderr?: string }) => {
+        assert.match(error.stderr ?? '', /64 hexadecimal digits|Too long/);
+        assert.ok(!error.stderr?.includes(KEY));
+        return true;
+      });
+    }
+  });
+
+  test('a Consumer is stored as it was written, with its defaults, and shown in columns', async () => {
+    const limits = [{ requests: 100, per: 'minute' }, { concurrency: 8 }, { tokens: 0, per: 'day', model: 'org/*' }];
+    const budget = { amount: '100.00', currency: 'EUR', period: 'month', timeZone: 'Europe/Paris' };
+    const apiKeys = [
+      { name: 'laptop', sha256: DIGEST, expires: '2027-01-01T00:00:00Z' },
+      { secretRef: { name: 'ci' } },
+    ];
+    const jwt = [{ issuer: 'https://a', subject: 'x', claims: { 'org.team': 'a' } }];
+    await apply(consumer({ apiKeys, jwt, users: ['al'], models: ['llama', 'org/*'], limits, budget }));
+    const stored = JSON.parse(await cluster.kubectl(['get', 'consumer', 'alice', '-o', 'json'])) as { spec: Fields };
+    assert.deepEqual(stored.spec, {
+      apiKeys: [apiKeys[0], { secretRef: { name: 'ci', key: 'api-key' } }],
+      jwt,
+      users: ['al'],
+      models: ['llama', 'org/*'],
+      limits: limits.map(limit => ({ each: [], shadow: false, ...limit })),
+      budget: { ...budget, warnAt: 80 },
+      explain: { allow: false },
+    });
+    assert.ok('resource' in readResource(consumer(stored.spec)), 'what is read back is accepted');
+    const table = await cluster.kubectl(['get', 'consumers']);
+    assert.match(table, /^NAME +ACCEPTED +PROGRAMMED +SPENT +AGE$/m);
+    assert.match(await cluster.kubectl(['get', 'fairlead', '-o', 'name']), /consumer.fairlead.dev\/alice/);
+  });
+
+  test('a gateway with issuers and a store is accepted', async () => {
+    const authentication = { mode: 'apiKeysOrJwt', jwt: [{ ...ISSUER, audiences: ['a'], consumerClaim: 'org.team' }] };
+    const valkey = {
+      url: 'valkeys://v:6379/1',
+      username: 'a',
+      secretRef: { name: 'v' },
+      ca: { secretRef: { name: 'c' } },
+    };
+    const limits = { store: 'valkey', valkey, onStoreFailure: 'deny', rules: [{ requests: 5, per: 'second' }] };
+    await apply(inferenceGateway({ authentication, limits, hideForbiddenModels: true }));
+    await apply(inferenceGateway({ anonymous: { limits: [{ requests: 5, per: 'day', each: ['user'] }] } }));
+    const pricing = { currency: 'EUR', promptPerMillion: '0.10', completionPerMillion: '0' };
+    await apply(
+      modelDeployment({ pricing, forceUsage: true, limits: [{ tokens: 5, per: 'hour', each: ['consumer'] }] }),
+    );
   });
 
   test('kubectl explain says what a field is for', async () => {
