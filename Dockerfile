@@ -25,6 +25,8 @@ LABEL org.opencontainers.image.title="Fairlead" \
       org.opencontainers.image.licenses="Apache-2.0"
 WORKDIR /opt/fairlead
 COPY --from=envoy /usr/local/bin/envoy /usr/local/bin/envoy
+# What Envoy trusts where an issuer's keys are fetched by https. Node has authorities of its own, and its image no file.
+COPY --from=envoy /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/ca-certificates.crt
 COPY --from=packages /opt/fairlead/node_modules node_modules
 COPY package.json LICENSE ./
 COPY agent agent

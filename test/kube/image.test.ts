@@ -4,6 +4,9 @@ import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, 
 import { tmpdir } from 'node:os';
 import { dirname, join, matchesGlob, relative } from 'node:path';
 import { after, before, suite, test } from 'node:test';
+import { create } from '@bufbuild/protobuf';
+import { jwksCluster } from '../../agent/envoy/jwks-cluster.ts';
+import { JwtIssuerSchema } from '../../proto/gen/fairlead/v1/table_pb.js';
 
 const ROOT = join(import.meta.dirname, '..', '..');
 const read = (path: string) => readFileSync(join(ROOT, path), 'utf8');
@@ -138,6 +141,12 @@ suite('the image', () => {
         module,
       );
     }
+  });
+
+  test('the authorities that Envoy trusts are where it looks for them', () => {
+    const cluster = jwksCluster(create(JwtIssuerSchema, { jwksUrl: 'https://id.example.com/keys' }), new Map());
+    const [, file] = /"filename":"([^"]+)"/.exec(JSON.stringify(cluster)) ?? [];
+    assert.ok(read('Dockerfile').includes(`\nCOPY --from=envoy ${file} ${file}\n`), file);
   });
 
   test('Node and Envoy are of the versions that everything is tested with', () => {
