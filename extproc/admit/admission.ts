@@ -1,0 +1,225 @@
+import type { Refusal } from '../../errors/refusal.ts';
+import type { Gateway } from '../../proto/gen/fairlead/v1/table_pb.js';
+import type { BodyFacts } from '../request/body-facts.ts';
+import { accountCharges } from './accounts.ts';
+import { AdmissionTally } from './admission-tally.ts';
+import type { BudgetRule } from './budget-rule.ts';
+import { BudgetWatch, type SpentBudget } from './budget-watch.ts';
+import { type Amounts, amountOf, type Charges, chargesOf } from './charges.ts';
+import { FREE_GRANT, type Grant } from './grant.ts';
+import type { Rule, Subject } from './limit-rules.ts';
+import type { CounterState, LimitStore, Verdict } from './limit-store.ts';
+import { priceOf } from './money.ts';
+import { NO_MEDIA, type PricedMedia, pricedMedia } from './priced-media.ts';
+import { refuseAccess, refuseByLimits, refuseUncounted } from './refusals.ts';
+import { RuleBook } from './rule-book.ts';
+import { hasNoPromptTokens, TokenEstimates } from './token-estimate.ts';
+import { type UsageReport, type UsageRequest, usageQuestion } from './usage-report.ts';
+
+/** A request that was read whole. */
+export interface AdmissionRequest extends Subject {
+  readonly gateway: Gateway;
+  readonly body: Uint8Array;
+  readonly facts: BodyFacts;
+}
+
+/** What became of an admitted request, as the ledger knows it. */
+export interface AdmissionOutcome {
+  readonly promptTokens: number;
+  readonly cachedPromptTokens: number;
+  readonly completionTokens: number;
+  /** The answer told no usage, or not to its end. */
+  readonly estimated: boolean;
+  /** Whether an endpoint made any of the answer: what made none costs no tokens and no money. */
+  readonly produced: boolean;
+}
+
+/** What a settled request took. */
+export interface Spend {
+  readonly inputTokens: number;
+  readonly cachedInputTokens: number;
+  readonly outputTokens: number;
+  /** In 10^-9 of the currency. */
+  readonly nano: number;
+  /** Empty where the model has no price. */
+  readonly currency: string;
+  readonly estimated: boolean;
+}
+
+interface AdmissionOptions {
+  /** The store in use. What was reserved in another is settled there. */
+  readonly store: () => LimitStore;
+  /** Milliseconds since the epoch. */
+  readonly nowMs: () => number;
+  /** An id that no other reservation has in any process that shares the store. */
+  readonly nextId: () => string;
+}
+
+/**
+ * Lets requests pass, or not, by the limits that hold for them: reserves in one call of the store, before the request is
+ * sent on, what it may take, and puts there, after it is over, what it took.
+ */
+export class Admission {
+  readonly tally = new AdmissionTally();
+  readonly #store: () => LimitStore;
+  readonly #nowMs: () => number;
+  readonly #nextId: () => string;
+  readonly #book = new RuleBook();
+  readonly #estimates = new TokenEstimates();
+  readonly #budgets = new BudgetWatch();
+
+  constructor({ store, nowMs, nextId }: AdmissionOptions) {
+    this.#store = store;
+    this.#nowMs = nowMs;
+    this.#nextId = nextId;
+  }
+
+  /**
+   * All that is reserved for the request, or why it may not pass: `rate_limit_exceeded`, `concurrency_exceeded`,
+   * `insufficient_quota`, `model_not_allowed` for a limit of 0, `gateway_unavailable` where the store does not answer and
+   * nothing passes without. A promise only where the store's answer is one; it is never rejected.
+   */
+  admit(request: AdmissionRequest): Grant | Refusal | Promise<Grant | Refusal> {
+    const grant = this.#draft(request);
+    if (grant.charges.length === 0 || grant.open === undefined) return grant;
+    const denied = grant.limits.find(({ limit, shadow }) => limit === 0 && !shadow);
+    if (denied !== undefined) {
+      this.tally.checked(denied, 'refused');
+      return refuseAccess(denied, request);
+    }
+    const verdict = grant.open.store.reserve(grant.id, grant.charges);
+    if (!(verdict instanceof Promise)) return this.#judge(grant, verdict);
+    return verdict.then(answer => this.#judge(grant, answer), refuseUncounted);
+  }
+
+  /** The request is over, whatever it took: others may take its place at once. */
+  release({ id, charges, open }: Grant): void {
+    if (open !== undefined && !open.closed && charges.length > 0) open.store.release(id, charges);
+  }
+
+  /** Charges what the request took in place of what was reserved; once. Undefined where nothing is kept account of. */
+  settle({ id, charges, limits, open }: Grant, outcome: AdmissionOutcome): Spend | undefined {
+    if (open === undefined || open.closed) return undefined;
+    open.closed = true;
+    const { store, subject, reserved } = open;
+    const { caller, entry } = subject;
+    const spend = spendOf(subject, open.media, outcome);
+    const amounts = { requests: 1, input: spend.inputTokens, output: spend.outputTokens, nano: spend.nano };
+    if (charges.length > 0) store.settle(id, charges, amountsOf(limits, amounts));
+    if (isBudgeted(limits)) this.#budgets.changed(caller.key, spend.nano - reserved.nano);
+    if (caller.consumer !== undefined) {
+      store.add(accountCharges(caller.consumer, entry, amounts, this.#nowMs()));
+    }
+    this.tally.used(caller.key || caller.name, spend.inputTokens, spend.outputTokens, spend.nano, spend.currency);
+    if (outcome.produced && !outcome.estimated) {
+      const { promptTokens, completionTokens } = outcome;
+      const { bodyBytes, asked } = open;
+      this.#estimates.learn(entry.key, subject.endpoint, { bodyBytes, promptTokens, completionTokens, asked });
+    }
+    return spend;
+  }
+
+  /** Gives everything back, as if the request had never come: it was sent to no endpoint. */
+  cancel({ id, charges, limits, open }: Grant): void {
+    if (open === undefined || open.closed) return;
+    open.closed = true;
+    if (charges.length > 0) open.store.settle(id, charges, amountsOf(limits, NOTHING));
+    if (isBudgeted(limits)) this.#budgets.changed(open.subject.caller.key, -open.reserved.nano);
+  }
+
+  /** Where a caller stands. A promise only where the store's answer is one. */
+  usage(request: UsageRequest): UsageReport | Refusal | Promise<UsageReport | Refusal> {
+    const { counters, answer } = usageQuestion(this.#book, request, this.#nowMs());
+    const states = counters.length === 0 ? [] : this.#store().read(counters);
+    return states instanceof Promise ? states.then(answer, refuseUncounted) : answer(states);
+  }
+
+  /** Budgets of which the warning threshold is reached. */
+  budgetStates(): readonly SpentBudget[] {
+    return this.#budgets.states(this.#nowMs());
+  }
+
+  /** Forgets consumers and models, told by their keys, that are gone. */
+  keepOnly(isConsumer: (key: string) => boolean, isModel: (key: string) => boolean): void {
+    this.#budgets.keepOnly(isConsumer);
+    // The anonymous have no key, and do not go.
+    this.tally.keepOnly(consumer => !consumer.includes('/') || isConsumer(consumer));
+    this.#estimates.keepOnly(isModel);
+  }
+
+  /** The grant as it will be if the store agrees. */
+  #draft({ caller, entry, endpoint, gateway, body, facts }: AdmissionRequest): Grant {
+    const { pricing, maxContextLength } = entry.model;
+    const tokens = this.#estimates.estimate(entry.key, endpoint, body.length, facts, maxContextLength);
+    const media = pricing === undefined ? NO_MEDIA : pricedMedia(endpoint, body, facts);
+    const used = { prompt: tokens.input, cachedPrompt: 0, completion: tokens.output, ...media };
+    const reserved = { requests: 1, ...tokens, nano: pricing === undefined ? 0 : priceOf(pricing, used) };
+    const subject = { caller, entry, endpoint };
+    const charged = chargesOf(this.#book, subject, gateway, reserved, this.#nowMs());
+    const isFree = charged.charges.length === 0 && caller.consumer === undefined && pricing === undefined;
+    if (isFree) return FREE_GRANT;
+    const asked = { answers: facts.answers, maxOutputTokens: facts.maxOutputTokens };
+    const open = { store: this.#store(), subject, reserved, media, bodyBytes: body.length, asked, closed: false };
+    return { id: this.#nextId(), ...charged, states: [], open };
+  }
+
+  #judge(grant: Grant, verdict: Verdict): Grant | Refusal {
+    const { charges, limits, open } = grant;
+    const { states } = verdict;
+    if (open === undefined) return grant;
+    this.#noteBudget(grant, states, open.subject.caller.key);
+    if (!verdict.admitted) {
+      for (const i of verdict.refusedBy) if (limits[i] !== undefined) this.tally.checked(limits[i], 'refused');
+      return refuseByLimits(verdict, { charges, limits }, open.subject, open.reserved);
+    }
+    for (const [i, limit] of limits.entries()) {
+      const state = states[i];
+      const isOver = limit.shadow && state !== undefined && state.used > state.limit;
+      this.tally.checked(limit, isOver ? 'shadowed' : 'admitted');
+    }
+    return { ...grant, states };
+  }
+
+  #noteBudget({ charges, limits }: Charges, states: readonly CounterState[], consumer: string): void {
+    const last = limits.at(-1);
+    const state = states[limits.length - 1];
+    if (last?.unit !== 'budget' || state === undefined) return;
+    // Where a store counts for itself what it must share, or does not count at all, nobody knows what is spent.
+    const isKnown = state.limit === last.limit && (state.used > 0 || charges.at(-1)?.amount === 0);
+    if (isKnown) this.#budgets.told(consumer, last.budget, state.used, this.#nowMs());
+  }
+}
+
+const NOTHING: Amounts = Object.freeze({ requests: 0, input: 0, output: 0, nano: 0 });
+
+function amountsOf(limits: readonly (Rule | BudgetRule)[], amounts: Amounts): readonly number[] {
+  return limits.map(({ unit }) => amountOf(unit, amounts));
+}
+
+/** The budget is the last of the limits of a request, where it is one of them. */
+function isBudgeted(limits: readonly (Rule | BudgetRule)[]): boolean {
+  return limits.at(-1)?.unit === 'budget';
+}
+
+function spendOf({ entry, endpoint }: Subject, media: PricedMedia, outcome: AdmissionOutcome): Spend {
+  const { pricing } = entry.model;
+  const { produced, estimated } = outcome;
+  // Estimated by bytes, which say nothing there.
+  const isPromptKnown = produced && !(estimated && hasNoPromptTokens(endpoint));
+  const prompt = isPromptKnown ? outcome.promptTokens : 0;
+  const cachedPrompt = Math.min(prompt, outcome.cachedPromptTokens);
+  const completion = produced ? outcome.completionTokens : 0;
+  const isPriced = produced && pricing !== undefined;
+  return {
+    inputTokens: prompt,
+    cachedInputTokens: cachedPrompt,
+    outputTokens: completion,
+    nano: isPriced ? priceOf(pricing, { prompt, cachedPrompt, completion, ...media }) : 0,
+    currency: pricing?.currency ?? '',
+    estimated: produced && (estimated || (media.estimated && isAudioPriced(pricing?.audioMinute))),
+  };
+}
+
+function isAudioPriced(audioMinute: bigint | undefined): boolean {
+  return audioMinute !== undefined && audioMinute > 0n;
+}
