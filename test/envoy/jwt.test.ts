@@ -205,7 +205,11 @@ const REFUSED: Readonly<
   'that is none': ['invalid_token', () => 'eyJ'],
   'that is a key which looks like one': ['invalid_token', () => 'eyJhbGciOiJSUzI1NiJ9'],
   'that is very long': ['invalid_token', () => `eyJ${'a'.repeat(40_000)}.e30.x`],
-  'followed by another one': ['invalid_token', async () => `${await both.first.token()}x, Bearer sk-1`],
+  'sent with a key in the same header': ['invalid_token', async () => `${await both.first.token()}, Bearer sk-1`],
+  'sent with another one': [
+    'invalid_token',
+    async () => `${await both.first.token()},Bearer ${await both.second.token()}`,
+  ],
 };
 
 for (const [what, [code, token]] of Object.entries(REFUSED)) {
