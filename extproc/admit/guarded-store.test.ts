@@ -23,9 +23,9 @@ interface Opened {
   readonly changes: string[];
 }
 
-const closing: (() => void)[] = [];
-after(() => {
-  for (const close of closing) close();
+const closing: (() => unknown)[] = [];
+after(async () => {
+  for (const close of closing.reverse()) await close();
 });
 
 async function startServer(options: ValkeyServerOptions = {}): Promise<ValkeyServer> {
@@ -47,7 +47,7 @@ function openAgent(
   const guarded = new GuardedStore({ shared, local, onFailure, timeoutMs, onChange });
   closing.push(() => {
     guarded.close();
-    shared.close();
+    return shared.close();
   });
   return { guarded, shared, local, server, changes };
 }

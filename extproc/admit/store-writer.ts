@@ -1,5 +1,5 @@
 /** What a shared store is told without waiting for its answer, as `settle.lua` reads it. */
-export type StoreOperation = readonly [...Told, ageMs: number];
+type StoreOperation = readonly [...Told, ageMs: number];
 type Told = readonly [what: 'settle' | 'release' | 'add', id: string, charges: readonly StoreCharge[]];
 export type StoreCharge = readonly [key: string, window: string, term: number, amount: number];
 

@@ -78,6 +78,7 @@ function connect({ url, username, password, ca, cluster = false }: ValkeyAddress
     connectTimeout: CONNECT_TIMEOUT_MS,
     socketTimeout: SILENCE_TIMEOUT_MS,
     disableClientInfo: true,
+    maxLoadingRetryTime: MAX_RETRY_MS,
     maxRetriesPerRequest: 0,
     autoResendUnfulfilledCommands: false,
   };

@@ -42,8 +42,8 @@ limitStoreSuite(
       flushed: async () => {
         await store.flush();
       },
-      close: () => {
-        store.close();
+      close: async () => {
+        await store.close();
         server.stop();
       },
     };
@@ -65,8 +65,8 @@ describe('valkey store', () => {
   before(async () => {
     server = await ValkeyServer.start();
   });
-  after(() => {
-    for (const store of opened) store.close();
+  after(async () => {
+    await Promise.all(opened.map(store => store.close()));
     server.stop();
   });
 
@@ -105,7 +105,7 @@ describe('valkey store', () => {
     const slot = charge(1, 1, held);
     const tokens = charge(10, 10, { kind: 'sliding', periodMs: 3_600_000 });
     assert.equal((await holder.reserve(name(), [slot, tokens])).admitted, true);
-    holder.close();
+    await holder.close();
     clock.nowMs += LEASE_MS - 1;
     assert.equal((await other.reserve(name(), [slot])).admitted, false);
     assert.equal((await other.reserve(name(), [tokens])).admitted, false);
@@ -188,6 +188,29 @@ describe('valkey store', () => {
     clock.nowMs += 120_000;
     await store.flush();
     assert.equal(await used(other, tokens), 0);
+  });
+
+  it('tells what it has to tell before it closes', async () => {
+    const store = await open();
+    const tokens = charge(100, 10);
+    store.add([tokens]);
+    await store.close();
+    assert.equal(await used(await open(), tokens), 10);
+  });
+
+  it('counts by any text', async () => {
+    const store = await open();
+    const odd = charge(1, 1);
+    for (const key of ['\ud800', '\0', '"\\', '💶']) {
+      const { counter } = odd;
+      const charges = [{ ...odd, counter: { ...counter, key: `${name()}${key}` } }];
+      const id = name();
+      assert.equal((await store.reserve(id, charges)).admitted, true);
+      assert.equal((await store.reserve(name(), charges)).admitted, false);
+      store.settle(id, charges, [0]);
+      await store.flush();
+      assert.equal((await store.reserve(name(), charges)).admitted, true);
+    }
   });
 
   it('leaves no key behind that does not expire', async () => {

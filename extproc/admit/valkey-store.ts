@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import { setTimeout as delay } from 'node:timers/promises';
 import { ReplyError } from 'ioredis';
 import type { Charge, Counter, CounterState, LimitStore, Verdict } from './limit-store.ts';
 import { type StoreCharge, StoreWriter } from './store-writer.ts';
@@ -8,6 +9,8 @@ import type { ValkeyConnection } from './valkey-connection.ts';
 export const LEASE_MS = 30_000;
 /** Two renewals may be lost. */
 const RENEW_MS = 10_000;
+/** How long a store that is closed waits for the server to have heard all. */
+const FAREWELL_MS = 1_000;
 /** Leases renewed in one call, which blocks the server for a millisecond. */
 const MAX_RENEWED = 1_000;
 
@@ -118,9 +121,10 @@ export class ValkeyStore implements LimitStore {
     return this.#writer.dropped;
   }
 
-  /** Leaves what is not flushed untold, and what is not settled to the end of its lease. */
-  close(): void {
+  /** Tells the server, if it answers soon, what it has not heard yet. What is not settled is left to the end of its lease. */
+  async close(): Promise<void> {
     clearInterval(this.#renewing);
+    await Promise.race([this.#writer.flush(), delay(FAREWELL_MS, undefined, { ref: false })]);
     this.#writer.close();
     this.#connection.close();
   }
@@ -138,7 +142,8 @@ function holds({ counter }: Charge): boolean {
 
 function storeCharge({ key, window }: Counter, amount: number): StoreCharge {
   const term = window.kind === 'sliding' ? window.periodMs : window.kind === 'calendar' ? window.endMs : 0;
-  return [`${PREFIX}count:${key}`, window.kind, term, amount];
+  // A lone surrogate, which JSON can bring in a name, is nothing that the server's JSON could read.
+  return [`${PREFIX}count:${key.toWellFormed()}`, window.kind, term, amount];
 }
 
 /** As the script has it: -1 refuses nothing. */

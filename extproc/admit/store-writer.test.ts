@@ -1,0 +1,144 @@
+import assert from 'node:assert/strict';
+import { describe, it, mock } from 'node:test';
+import { StoreWriter } from './store-writer.ts';
+
+/** A store that answers when told, and a writer to it. */
+function open() {
+  const sent: { sequence: number; ids: string[]; ages: number[] }[] = [];
+  const clock = { ms: 1_000 };
+  let away = false;
+  const writer = new StoreWriter({
+    elapsedMs: () => clock.ms,
+    send: async (sequence, operations) => {
+      sent.push({ sequence, ids: operations.map(([, id]) => id), ages: operations.map(([, , , age]) => age) });
+      if (away) throw new Error('away');
+    },
+  });
+  return {
+    sent,
+    writer,
+    clock,
+    setAway: (is: boolean) => {
+      away = is;
+    },
+    push: (...ids: string[]) => {
+      for (const id of ids) writer.push(['settle', id, []], false);
+    },
+  };
+}
+
+describe('store writer', () => {
+  it('sends what comes together in one batch, in order', async () => {
+    const { sent, writer, push } = open();
+    push('a', 'b', 'c');
+    assert.equal(await writer.flush(), true);
+    assert.deepEqual(sent, [{ sequence: 1, ids: ['a', 'b', 'c'], ages: [0, 0, 0] }]);
+    assert.equal(await writer.flush(), true);
+    assert.equal(sent.length, 1);
+  });
+
+  it('sends large numbers in several batches', async () => {
+    const { sent, writer, push } = open();
+    const ids = Array.from({ length: 450 }, (_, i) => `${i}`);
+    push(...ids);
+    assert.equal(await writer.flush(), true);
+    assert.deepEqual(
+      sent.map(({ sequence, ids }) => [sequence, ids.length]),
+      [
+        [1, 200],
+        [2, 200],
+        [3, 50],
+      ],
+    );
+    assert.deepEqual(
+      sent.flatMap(({ ids }) => ids),
+      ids,
+    );
+  });
+
+  it('sends a batch again as it was, with its age, before what came later', async () => {
+    const { sent, writer, push, setAway, clock } = open();
+    setAway(true);
+    push('a');
+    assert.equal(await writer.flush(), false);
+    clock.ms += 700;
+    push('b');
+    setAway(false);
+    clock.ms += 300;
+    assert.equal(await writer.flush(), true);
+    assert.deepEqual(sent, [
+      { sequence: 1, ids: ['a'], ages: [0] },
+      { sequence: 1, ids: ['a'], ages: [1_000] },
+      { sequence: 2, ids: ['b'], ages: [300] },
+    ]);
+  });
+
+  it('waits a little for more, and tries again by itself', async () => {
+    mock.timers.enable({ apis: ['setTimeout'] });
+    try {
+      const { sent, push, setAway } = open();
+      setAway(true);
+      push('a');
+      mock.timers.tick(49);
+      assert.equal(sent.length, 0);
+      push('b');
+      mock.timers.tick(1);
+      assert.deepEqual(
+        sent.map(({ ids }) => ids),
+        [['a', 'b']],
+      );
+      await turn();
+      mock.timers.tick(250);
+      assert.equal(sent.length, 2);
+    } finally {
+      mock.timers.reset();
+    }
+  });
+
+  it('does not wait where somebody waits for it', async () => {
+    const { sent, writer } = open();
+    writer.push(['release', 'a', []], true);
+    writer.push(['release', 'b', []], true);
+    await turn();
+    assert.deepEqual(
+      sent.map(({ ids }) => ids),
+      [['a', 'b']],
+    );
+  });
+
+  it('drops the oldest of more than it holds', async () => {
+    const { sent, writer, push, setAway } = open();
+    setAway(true);
+    push('first');
+    await writer.flush();
+    const ids = Array.from({ length: 10_003 }, (_, i) => `${i}`);
+    push(...ids);
+    assert.equal(writer.dropped, 3);
+    setAway(false);
+    await writer.flush();
+    assert.deepEqual(
+      sent.slice(1).flatMap(({ ids }) => ids),
+      ['first', ...ids.slice(3)],
+    );
+  });
+
+  it('sends nothing once it is closed', async () => {
+    mock.timers.enable({ apis: ['setTimeout'] });
+    try {
+      const { sent, writer, push } = open();
+      push('a');
+      writer.close();
+      push('b');
+      mock.timers.tick(1_000);
+      await turn();
+      assert.deepEqual(sent, []);
+    } finally {
+      mock.timers.reset();
+    }
+  });
+});
+
+/** Everything that is due has happened. */
+function turn(): Promise<void> {
+  return new Promise(resolve => setImmediate(() => setImmediate(resolve)));
+}
