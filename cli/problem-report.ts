@@ -8,18 +8,31 @@ import { byPlace, type Problem, problemAt, type Severity } from '../operator/sou
 /** Everything to tell about a reading: what is wrong with the files, and what the plan found. */
 export function allProblems(reading: DirectoryReading, plan: Plan): Problem[] {
   const problems = [...reading.problems];
-  const tell = (key: string, severity: Severity, path: FieldPath, message: string) => {
-    const origin = reading.state.modelDeployments.get(key)?.origin;
+  const tell = (kind: Kind, key: string, severity: Severity, path: FieldPath, message: string) => {
+    const origin = originOf(reading.state, kind, key);
     if (origin?.kind !== 'file') return;
     const place = path.length === 0 ? origin : reading.locate(origin, path);
-    problems.push(problemAt(origin.file, place, { severity, resource: `ModelDeployment ${key}`, path, message }));
+    problems.push(problemAt(origin.file, place, { severity, resource: `${kind} ${key}`, path, message }));
   };
-  for (const [key, { conditions }] of plan.statuses) {
-    const refused = conditions.find(({ type, status }) => type === 'Accepted' && status === 'False');
-    if (refused !== undefined) tell(key, 'error', [], `not served: ${refused.message}`);
+  for (const [kind, statuses] of [
+    ['ModelDeployment', plan.statuses],
+    ['Consumer', plan.consumerStatuses],
+  ] as const) {
+    for (const [key, { conditions }] of statuses) {
+      const refused = conditions.find(({ type, status }) => type === 'Accepted' && status === 'False');
+      if (refused !== undefined) tell(kind, key, 'error', [], `not served: ${refused.message}`);
+    }
   }
-  for (const { resource, path, message } of plan.warnings) tell(resource, 'warning', path, message);
+  for (const { kind, resource, path, message } of plan.warnings) tell(kind, resource, 'warning', path, message);
   return [...problems, ...certificateProblems(reading, plan)].sort(byPlace);
+}
+
+type Kind = Plan['warnings'][number]['kind'];
+
+function originOf({ modelDeployments, consumers, gateways }: DirectoryReading['state'], kind: Kind, key: string) {
+  if (kind === 'ModelDeployment') return modelDeployments.get(key)?.origin;
+  if (kind === 'Consumer') return consumers.get(key)?.origin;
+  return gateways.find(gateway => objectKey(gateway) === key)?.origin;
 }
 
 /** Files with neither pods nor the Secrets that they name are meant for a cluster, which has both. */

@@ -1,7 +1,16 @@
 import { create } from '@bufbuild/protobuf';
 import { durationMs } from '../../crds/duration.ts';
 import type { InferenceGatewaySpec } from '../../crds/inference-gateway.ts';
-import { type Gateway, GatewaySchema, TlsVersion, Validation } from '../../proto/gen/fairlead/v1/table_pb.js';
+import {
+  AuthenticationMode,
+  type Gateway,
+  GatewaySchema,
+  OnStoreFailure,
+  TlsVersion,
+  Validation,
+} from '../../proto/gen/fairlead/v1/table_pb.js';
+import { objectKey } from '../source/cluster-state.ts';
+import { limitMessages } from './limit-message.ts';
 import { tlsSecretName } from './listener-certificates.ts';
 
 /** What depends on how Fairlead is started. */
@@ -16,6 +25,19 @@ const EVERYWHERE = '0.0.0.0';
 const VALIDATION = { off: Validation.OFF, basic: Validation.BASIC, strict: Validation.STRICT } as const;
 
 const TLS_VERSION = { '1.2': TlsVersion.TLS_VERSION_1_2, '1.3': TlsVersion.TLS_VERSION_1_3 } as const;
+
+const AUTHENTICATION = {
+  none: AuthenticationMode.AUTHENTICATION_NONE,
+  apiKeys: AuthenticationMode.AUTHENTICATION_API_KEYS,
+  jwt: AuthenticationMode.AUTHENTICATION_JWT,
+  apiKeysOrJwt: AuthenticationMode.AUTHENTICATION_API_KEYS_OR_JWT,
+} as const;
+
+const ON_STORE_FAILURE = {
+  local: OnStoreFailure.LOCAL,
+  deny: OnStoreFailure.DENY,
+  allow: OnStoreFailure.ALLOW,
+} as const;
 
 /** The gateway as the table carries it; `namespace` is its own. */
 export function gatewayMessage(spec: InferenceGatewaySpec, namespace: string, { standalone }: PlanOptions): Gateway {
@@ -35,5 +57,44 @@ export function gatewayMessage(spec: InferenceGatewaySpec, namespace: string, { 
     clientHeadersMs: durationMs(spec.clientTimeouts.headers),
     clientUploadMs: durationMs(spec.clientTimeouts.upload),
     corsAllowOrigins: spec.cors.allowOrigins,
+    authentication: {
+      mode: AUTHENTICATION[spec.authentication.mode],
+      jwtIssuers: spec.authentication.jwt.map(({ issuer, jwksUrl, audiences, consumerClaim = '', ca }, index) => ({
+        ...{ name: `jwt-${index}`, issuer, jwksUrl, audiences: [...audiences], consumerClaim },
+        ...secretKey('ca', namespace, ca?.secretRef),
+      })),
+    },
+    hideForbiddenModels: spec.hideForbiddenModels,
+    limits: limitMessages(spec.limits.rules),
+    anonymousLimits: limitMessages(spec.anonymous?.limits ?? []),
+    limitStore: {
+      onFailure: ON_STORE_FAILURE[spec.limits.onStoreFailure],
+      timeoutMs: durationMs(spec.limits.timeout),
+      ...(spec.limits.valkey && { valkey: valkeyMessage(spec.limits.valkey, namespace) }),
+    },
   });
+}
+
+function valkeyMessage(
+  { url, username = '', secretRef, ca, cluster }: NonNullable<InferenceGatewaySpec['limits']['valkey']>,
+  namespace: string,
+) {
+  return {
+    ...{ url: url.replace(/^redis/, 'valkey'), username, cluster },
+    ...secretKey('password', namespace, secretRef),
+    ...secretKey('ca', namespace, ca?.secretRef),
+  };
+}
+
+/** The field with a reference to a value of a Secret of the table; nothing where there is none. */
+function secretKey<Field extends string>(
+  field: Field,
+  namespace: string,
+  secretRef: { readonly name: string; readonly key: string } | undefined,
+): { [F in Field]?: { secret: string; key: string } } {
+  if (secretRef === undefined) return {};
+  const { name, key } = secretRef;
+  return { [field]: { secret: objectKey({ namespace, name }), key } } as {
+    [F in Field]: { secret: string; key: string };
+  };
 }

@@ -4,6 +4,8 @@ import { durationMs } from '../../crds/duration.ts';
 import { type ModelDeploymentSpec, modelId } from '../../crds/model-deployment.ts';
 import { type Model, ModelSchema } from '../../proto/gen/fairlead/v1/table_pb.js';
 import type { Declared } from '../source/cluster-state.ts';
+import { limitMessages } from './limit-message.ts';
+import { pricingMessage } from './pricing-message.ts';
 
 /** The model as the table carries it, under the names that it was given. */
 export function modelMessage(declared: Declared<ModelDeploymentSpec>, names: readonly string[]): Model {
@@ -28,6 +30,9 @@ export function modelMessage(declared: Declared<ModelDeploymentSpec>, names: rea
       idleMs: durationMs(timeouts.idle),
     },
     retryAttempts: spec.retries.attempts,
+    limits: limitMessages(spec.limits),
+    ...(spec.pricing && { pricing: pricingMessage(spec.pricing) }),
+    forceUsage: spec.forceUsage,
   });
 }
 

@@ -3,7 +3,7 @@ import { describe, test } from 'node:test';
 import fc from 'fast-check';
 import { type ClusterState, objectKey } from '../source/cluster-state.ts';
 import { type Plan, plan } from './plan.ts';
-import { clusterState, modelDeployment, pod } from './test-state.fixture.ts';
+import { byKey, clusterState, consumer, inferenceGateway, modelDeployment, pod } from './test-state.fixture.ts';
 
 const inCluster = { standalone: false };
 
@@ -36,9 +36,32 @@ describe('whatever happens', () => {
     new Map([['gpu-box', { ip: '10.0.0.1' }]]),
     new Map([['gpu-box', { failure: 'gone' }]]),
   );
+  const consumerPool = names.flatMap(name =>
+    ['team', 'org'].flatMap((namespace, age) => [
+      consumer(`${namespace}/${name}`, { users: ['u'] }, age),
+      consumer(`${namespace}/${name}`, { apiKeys: [{ secretRef: { name: 'key' } }] }, age),
+      consumer(`${namespace}/${name}`, { budget: { amount: '1', currency: 'EUR', period: 'day' } }, age),
+    ]),
+  );
+  const consumers = fc.uniqueArray(fc.constantFrom(...consumerPool), {
+    selector: ({ namespace, name }) => `${namespace}/${name}`,
+  });
+  const valkey = { url: 'valkey://v:6379', secretRef: { name: 'key', key: 'api-key' } };
+  const gateways = fc.constantFrom(
+    [],
+    [inferenceGateway('team/g', { authentication: { mode: 'apiKeys' } })],
+    [inferenceGateway('org/g', { limits: { store: 'valkey', valkey } })],
+  );
+  const stored = ['1', '2'].map(key => ({ data: { 'api-key': new Uint8Array(Buffer.from(key)) } }));
+  const secrets: fc.Arbitrary<ClusterState['secrets']> = fc
+    .tuple(fc.constantFrom(...stored), fc.constantFrom(...stored))
+    .map(([team, org]) => new Map([['team/key', team] as const, ['org/key', org] as const]));
   const states = fc
-    .tuple(models, pods, hosts)
-    .map(([models, pods, hosts]): ClusterState => clusterState(models, pods, { hosts }));
+    .tuple(models, pods, hosts, consumers, gateways, secrets)
+    .map(
+      ([models, pods, hosts, consumers, gateways, secrets]): ClusterState =>
+        clusterState(models, pods, { hosts, consumers: byKey(consumers), gateways, secrets }),
+    );
 
   const sorted = <Value>(map: ReadonlyMap<string, Value>) => [...map].sort(([one], [other]) => (one < other ? -1 : 1));
   const outcome = (planned: Plan) => ({
@@ -46,6 +69,10 @@ describe('whatever happens', () => {
     models: sorted(planned.models),
     endpoints: sorted(planned.endpoints),
     statuses: sorted(planned.statuses),
+    consumers: sorted(planned.consumers),
+    consumerStatuses: sorted(planned.consumerStatuses),
+    secrets: sorted(planned.secrets),
+    gatewayStatuses: sorted(planned.gatewayStatuses),
     warnings: planned.warnings,
   });
 
@@ -78,9 +105,7 @@ describe('whatever happens', () => {
         const reversed = clusterState(
           [...state.modelDeployments.values()].reverse(),
           [...state.pods.values()].reverse(),
-          {
-            hosts: state.hosts,
-          },
+          { ...state, consumers: byKey([...state.consumers.values()].reverse()) },
         );
         assert.deepEqual(outcome(plan(reversed, inCluster)), outcome(plan(state, inCluster)));
       }),

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
+import { LimitEach } from '../../proto/gen/fairlead/v1/table_pb.js';
 import type { ClusterState, Pod } from '../source/cluster-state.ts';
 import { type Plan, plan } from './plan.ts';
 import { clusterState, inferenceGateway, modelDeployment, pod } from './test-state.fixture.ts';
@@ -41,6 +42,9 @@ describe('models', () => {
         routing: { strategy: 'round_robin', clientMayChoose: false },
         timeouts: { connect: '500ms', request: '1h' },
         retries: { attempts: 1 },
+        limits: [{ requests: 10, per: 'second', each: ['consumer'] }],
+        pricing: { currency: 'EUR', promptPerMillion: '0.10', completionPerMillion: '2', perRequest: '0.000001' },
+        forceUsage: true,
       },
       1_700_000_000_999,
     );
@@ -48,6 +52,8 @@ describe('models', () => {
       $typeName: _,
       backends,
       timeouts,
+      limits,
+      pricing,
       ...model
     } = plan(clusterState([md]), inCluster).models.get('ml/llama') ?? assert.fail();
     assert.deepEqual(model, {
@@ -62,6 +68,16 @@ describe('models', () => {
       strategy: 'round-robin',
       clientMayChoose: false,
       retryAttempts: 1,
+      forceUsage: true,
+    });
+    assert.deepEqual(
+      limits.map(({ amount, periodSeconds, each }) => [amount, periodSeconds, each]),
+      [[10n, 1, [LimitEach.CONSUMER]]],
+    );
+    const { $typeName: __, ...prices } = pricing ?? assert.fail();
+    assert.deepEqual(prices, {
+      ...{ currency: 'EUR', promptToken: 100_000n, completionToken: 2_000_000n, request: 1_000_000n },
+      ...{ image: 0n, audioMinute: 0n },
     });
     const plain = backends.map(({ $typeName: _, ...backend }) => backend);
     assert.deepEqual(plain, [

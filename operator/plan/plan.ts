@@ -1,15 +1,16 @@
-import { isDeepStrictEqual } from 'node:util';
-import { DEFAULT_GATEWAY_SPEC, type InferenceGatewaySpec } from '../../crds/inference-gateway.ts';
+import { DEFAULT_GATEWAY_SPEC } from '../../crds/inference-gateway.ts';
 import { type ModelDeploymentSpec, modelId } from '../../crds/model-deployment.ts';
-import type { EndpointGroup, Gateway, Model, Secret } from '../../proto/gen/fairlead/v1/table_pb.js';
-import { type ClusterState, type Declared, objectKey } from '../source/cluster-state.ts';
+import type { Consumer, EndpointGroup, Gateway, Model, Secret } from '../../proto/gen/fairlead/v1/table_pb.js';
+import type { ClusterState, Declared } from '../source/cluster-state.ts';
 import type { Surroundings } from './backend-endpoints.ts';
-import { gatewayMessage, type PlanOptions } from './gateway-message.ts';
-import { type ListenerCertificate, listenerCertificates } from './listener-certificates.ts';
+import type { PlanOptions } from './gateway-message.ts';
+import type { ListenerCertificate } from './listener-certificates.ts';
 import { type Claim, type Claimant, sameClaim, settleNames } from './name-claims.ts';
+import { type ConsumerChange, ConsumerMemory, planConsumers } from './plan-consumers.ts';
+import { type PlannedGateway, planGateway, servedGateway } from './planned-gateway.ts';
 import { isStillTrue, type PlannedModel, planModel } from './planned-model.ts';
 import { PodIndex } from './pod-index.ts';
-import { gatewayStatus, type ModelStatus, type ResourceStatus } from './resource-status.ts';
+import type { ModelStatus, ResourceStatus } from './resource-status.ts';
 import type { PlanWarning } from './warnings.ts';
 
 /** What the agents should do, and what users are told. What did not change since the plan before is the same object. */
@@ -19,6 +20,8 @@ export interface Plan {
   readonly models: ReadonlyMap<string, Model>;
   /** By resource name, "<namespace>/<name>/<backend>". */
   readonly endpoints: ReadonlyMap<string, EndpointGroup>;
+  /** By resource name, "<namespace>/<name>". */
+  readonly consumers: ReadonlyMap<string, Consumer>;
   /** By resource name, "<namespace>/<name>": those that are used and usable. */
   readonly secrets: ReadonlyMap<string, Secret>;
   /** Of every listener with TLS, in their order. */
@@ -27,6 +30,8 @@ export interface Plan {
   readonly statuses: ReadonlyMap<string, ModelStatus>;
   /** Of every InferenceGateway, by "<namespace>/<name>". */
   readonly gatewayStatuses: ReadonlyMap<string, ResourceStatus>;
+  /** Of every Consumer, served or not, by "<namespace>/<name>". */
+  readonly consumerStatuses: ReadonlyMap<string, ResourceStatus>;
   /** In the order of the resources' names. */
   readonly warnings: readonly PlanWarning[];
   /** How this plan was made, for the next one. */
@@ -38,10 +43,11 @@ class PlanMemory {
   /** The plan that this is the memory of; undefined while the next is being made. */
   owner: Plan | undefined;
   state: ClusterState | undefined;
-  options: PlanOptions | undefined;
+  gateway: PlannedGateway | undefined;
   claims: ReadonlyMap<string, Claim> = new Map();
   readonly pods = new PodIndex();
   readonly planned = new Map<string, PlannedModel>();
+  readonly consumers = new ConsumerMemory();
 }
 
 /**
@@ -55,15 +61,27 @@ export function plan(state: ClusterState, options: PlanOptions, previous?: Plan)
   const around = { pods: memory.pods, touched: memory.pods.update(state.pods), hosts: state.hosts };
   const claims = settleClaims(state, memory);
   const changes = planModels(state, around, claims, memory);
+  const served = servedGateway(state.gateways);
+  const consumerChanges = planConsumers(state, served?.spec ?? DEFAULT_GATEWAY_SPEC, options, memory.consumers);
+  const consumers = patched(
+    last?.consumers,
+    consumerChanges.map(({ key, to }) => [key, to?.consumer] as const),
+  );
+  const found = planGateway({ state, served, options, anybodyMayCall: consumers.size > 0 }, memory.gateway);
+  const { gateway, secrets, certificates, gatewayStatuses } = found;
   const planned: Plan = {
-    ...planGateway(state, options, last),
+    ...{ gateway, secrets, certificates, gatewayStatuses, consumers },
     models: patched(last?.models, modelChanges(changes)),
     endpoints: patched(last?.endpoints, endpointChanges(changes)),
     statuses: patched(last?.statuses, statusChanges(changes)),
-    warnings: collectWarnings(memory.planned, changes, last?.warnings),
+    consumerStatuses: patched(
+      last?.consumerStatuses,
+      consumerChanges.map(({ key, to }) => [key, to?.status] as const),
+    ),
+    warnings: collectWarnings([...changes, ...consumerChanges], found, memory, last?.warnings),
     memory,
   };
-  Object.assign(memory, { owner: planned, state, options, claims });
+  Object.assign(memory, { owner: planned, state, gateway: found, claims });
   return planned;
 }
 
@@ -164,45 +182,21 @@ function patched<Value>(
 }
 
 function collectWarnings(
-  planned: ReadonlyMap<string, PlannedModel>,
-  changes: readonly Change[],
+  changes: readonly (Change | ConsumerChange)[],
+  gateway: PlannedGateway,
+  memory: PlanMemory,
   before: readonly PlanWarning[] | undefined,
 ): readonly PlanWarning[] {
-  const same = changes.every(({ from, to }) => from?.warnings === to?.warnings);
+  const same =
+    gateway.warnings === memory.gateway?.warnings && changes.every(({ from, to }) => from?.warnings === to?.warnings);
   if (same && before !== undefined) return before;
-  const warnings: PlanWarning[] = [];
-  for (const model of planned.values()) warnings.push(...model.warnings);
-  return warnings.sort((one, other) => (one.resource < other.resource ? -1 : one.resource > other.resource ? 1 : 0));
+  const warnings: PlanWarning[] = [...gateway.warnings];
+  for (const { warnings: own } of memory.consumers.planned.values()) warnings.push(...own);
+  for (const { warnings: own } of memory.planned.values()) warnings.push(...own);
+  return warnings.sort(byResource);
 }
 
-type PlannedGateway = Pick<Plan, 'gateway' | 'secrets' | 'certificates' | 'gatewayStatuses'>;
-
-/** The oldest gateway is served. */
-function planGateway(state: ClusterState, options: PlanOptions, last: Plan | undefined): PlannedGateway {
-  const before = last?.memory.state;
-  const sameGateways =
-    before?.gateways.length === state.gateways.length && state.gateways.every((one, i) => one === before.gateways[i]);
-  const same = sameGateways && last?.memory.options?.standalone === options.standalone ? last : undefined;
-  if (same !== undefined && before?.secrets === state.secrets) {
-    const { gateway, secrets, certificates, gatewayStatuses } = same;
-    return { gateway, secrets, certificates, gatewayStatuses };
-  }
-  const [served, ...others] = [...state.gateways].sort(olderFirst);
-  const gatewayStatuses = new Map<string, ResourceStatus>();
-  if (served === undefined) {
-    const gateway = same?.gateway ?? gatewayMessage(DEFAULT_GATEWAY_SPEC, '', options);
-    return { gateway, secrets: new Map(), certificates: [], gatewayStatuses };
-  }
-  const { secrets, certificates } = listenerCertificates(served, state.secrets);
-  gatewayStatuses.set(objectKey(served), gatewayStatus(served.generation, undefined, certificates));
-  for (const other of others) gatewayStatuses.set(objectKey(other), gatewayStatus(other.generation, objectKey(served)));
-  if (same !== undefined && isDeepStrictEqual(certificates, same.certificates)) {
-    return { gateway: same.gateway, secrets, certificates: same.certificates, gatewayStatuses: same.gatewayStatuses };
-  }
-  const gateway = same?.gateway ?? gatewayMessage(served.spec, served.namespace, options);
-  return { gateway, secrets, certificates, gatewayStatuses };
-}
-
-function olderFirst(one: Declared<InferenceGatewaySpec>, other: Declared<InferenceGatewaySpec>): number {
-  return one.createdAtMs - other.createdAtMs || (objectKey(one) < objectKey(other) ? -1 : 1);
+function byResource(one: PlanWarning, other: PlanWarning): number {
+  if (one.resource !== other.resource) return one.resource < other.resource ? -1 : 1;
+  return one.kind === other.kind ? 0 : one.kind < other.kind ? -1 : 1;
 }

@@ -1,6 +1,9 @@
 import { isDeepStrictEqual } from 'node:util';
 import { spellPath } from '../../crds/field-problem.ts';
+import type { ApiKeys } from './api-keys.ts';
 import type { BackendEndpoints } from './backend-endpoints.ts';
+import type { ConsumerConflict } from './consumer-claims.ts';
+import type { GatewayReference } from './gateway-references.ts';
 import type { ListenerCertificate } from './listener-certificates.ts';
 import type { NameConflict } from './name-claims.ts';
 import type { PlanWarning } from './warnings.ts';
@@ -77,40 +80,107 @@ export function conflictStatus(observedGeneration: number, model: string, confli
   return { observedGeneration, model, conditions, endpoints: { ready: 0, total: 0 } };
 }
 
-/** The status of the gateway that is served with these certificates, and of one that is not since `older` is. */
-export function gatewayStatus(
-  observedGeneration: number,
-  older?: string,
-  certificates: readonly ListenerCertificate[] = [],
-): ResourceStatus {
-  const accepted: Condition =
-    older === undefined
-      ? { type: 'Accepted', status: 'True', reason: 'Accepted', message: '' }
-      : {
-          type: 'Accepted',
-          status: 'False',
-          reason: 'GatewayConflict',
-          message: `one InferenceGateway is served, and ${older} is older: delete one of the two`,
-        };
-  const resolved = certificates.length === 0 ? [] : [resolvedRefs(certificates)];
-  return { observedGeneration, conditions: [accepted, ...resolved] };
+/** What a served gateway has found. */
+export interface GatewayFindings {
+  readonly certificates: readonly ListenerCertificate[];
+  readonly references: readonly GatewayReference[];
+  readonly warnings: readonly PlanWarning[];
 }
 
-/** Gateway API's condition of a listener's references; only a gateway with TLS has any. */
-function resolvedRefs(certificates: readonly ListenerCertificate[]): Condition {
+/** The status of the gateway that is served. */
+export function gatewayStatus(observedGeneration: number, findings: GatewayFindings): ResourceStatus {
+  const { certificates, references, warnings } = findings;
+  const accepted: Condition = {
+    ...{ type: 'Accepted', status: 'True', reason: 'Accepted' },
+    message: describeWarnings(warnings),
+  };
+  const refers = certificates.length + references.length > 0;
+  return { observedGeneration, conditions: [accepted, ...(refers ? [resolvedRefs(certificates, references)] : [])] };
+}
+
+/** The status of a gateway that is not served since `older` is. */
+export function olderGatewayStatus(observedGeneration: number, older: string): ResourceStatus {
+  const message = `one InferenceGateway is served, and ${older} is older: delete one of the two`;
+  return {
+    observedGeneration,
+    conditions: [{ type: 'Accepted', status: 'False', reason: 'GatewayConflict', message }],
+  };
+}
+
+/** Gateway API's condition of references; only a gateway that refers to Secrets has any. */
+function resolvedRefs(
+  certificates: readonly ListenerCertificate[],
+  references: readonly GatewayReference[],
+): Condition {
+  const type = 'ResolvedRefs';
   const lacking = certificates.filter(({ problem }) => problem !== undefined);
-  if (lacking.length === 0) {
+  const missing = references.flatMap(({ purpose, secret, problem }) =>
+    problem === undefined ? [] : `${purpose}: secret ${secret}: ${problem}`,
+  );
+  if (lacking.length + missing.length === 0) {
     const message = certificates
       .map(
         ({ listener, notAfterMs = 0 }) =>
           `listener ${listener}: certificate until ${new Date(notAfterMs).toISOString()}`,
       )
       .join('; ');
-    return { type: 'ResolvedRefs', status: 'True', reason: 'ResolvedRefs', message };
+    return { type, status: 'True', reason: 'ResolvedRefs', message };
   }
-  const why = lacking.map(({ listener, secret, problem }) => `listener ${listener}: secret ${secret}: ${problem}`);
-  const message = `${why.join('; ')}; gateways go on with the certificate that they had before, and do not open the port without one`;
-  return { type: 'ResolvedRefs', status: 'False', reason: 'InvalidCertificateRef', message };
+  const unserved = lacking.map(({ listener, secret, problem }) => `listener ${listener}: secret ${secret}: ${problem}`);
+  if (unserved.length > 0) {
+    unserved.push('gateways go on with the certificate that they had before, and do not open the port without one');
+  }
+  if (missing.length > 0) missing.push('what needs it fails until the Secret holds it');
+  const reason = lacking.length > 0 ? 'InvalidCertificateRef' : 'InvalidSecretRef';
+  return { type, status: 'False', reason, message: [...unserved, ...missing].join('; ') };
+}
+
+/**
+ * The status of a Consumer.
+ *
+ * @param refused why it is not served; undefined for one that is
+ */
+export function consumerStatus(
+  observedGeneration: number,
+  refused: ConsumerConflict | 'BudgetNeedsStore' | undefined,
+  keys: ApiKeys,
+  warnings: readonly PlanWarning[],
+): ResourceStatus {
+  const conditions: Condition[] = [consumerAccepted(refused, warnings)];
+  if (keys.contents.length > 0) conditions.push(resolvedKeys(keys));
+  return { observedGeneration, conditions };
+}
+
+function consumerAccepted(
+  refused: ConsumerConflict | 'BudgetNeedsStore' | undefined,
+  warnings: readonly PlanWarning[],
+): Condition {
+  const type = 'Accepted';
+  if (refused === undefined) {
+    return { type, status: 'True', reason: 'Accepted', message: describeWarnings(warnings) };
+  }
+  if (refused === 'BudgetNeedsStore') {
+    const message =
+      'a budget needs a limit store that outlives the gateways: give the InferenceGateway `limits.store: valkey`, or leave `budget` out';
+    return { type, status: 'False', reason: refused, message };
+  }
+  const reason = refused.over === 'key' ? 'KeyConflict' : 'NameConflict';
+  return { type, status: 'False', reason, message: describeConsumerConflict(refused) };
+}
+
+function describeConsumerConflict({ over, index, holder }: ConsumerConflict): string {
+  const owner = `${holder.key} since ${new Date(holder.createdAtMs).toISOString()}`;
+  if (over === 'name') return `its name is among \`users\` of ${owner}: take it out there, or name this one otherwise`;
+  if (over === 'key') return `spec.apiKeys[${index}] is a key of ${owner}: give each Consumer keys of its own`;
+  if (over === 'token') return `spec.jwt[${index}] asks for the same tokens as ${owner}: tell the two apart by claims`;
+  return `spec.users[${index}] is a name of ${owner}: take it out of one of the two`;
+}
+
+function resolvedKeys({ lacking }: ApiKeys): Condition {
+  if (lacking.length === 0) return { type: 'ResolvedRefs', status: 'True', reason: 'ResolvedRefs', message: '' };
+  const why = lacking.map(({ index, secret, problem }) => `spec.apiKeys[${index}]: secret ${secret}: ${problem}`);
+  const message = `${why.join('; ')}; nobody gets in by ${lacking.length === 1 ? 'this key' : 'these keys'} until then`;
+  return { type: 'ResolvedRefs', status: 'False', reason: 'InvalidSecretRef', message };
 }
 
 function describeWarnings(warnings: readonly PlanWarning[]): string {

@@ -2,6 +2,7 @@ import { readResource } from '../../crds/read-resource.ts';
 import { type ClusterState, type Declared, objectKey, type Pod } from '../source/cluster-state.ts';
 
 type ModelDeclared = ClusterState['modelDeployments'] extends ReadonlyMap<string, infer Value> ? Value : never;
+type ConsumerDeclared = ClusterState['consumers'] extends ReadonlyMap<string, infer Value> ? Value : never;
 type GatewayDeclared = ClusterState['gateways'][number];
 
 const ORIGIN = { kind: 'object', uid: 'test' } as const;
@@ -30,6 +31,19 @@ export function inferenceGateway(key: string, spec: object = {}, createdAtMs = 0
   return { ...metadata, generation: 1, createdAtMs, origin: ORIGIN, spec: resource.spec };
 }
 
+/** A Consumer as users write it. */
+export function consumer(key: string, spec: object = {}, createdAtMs = 0): ConsumerDeclared {
+  const metadata = split(key);
+  const { resource, problems } = readResource({
+    apiVersion: 'fairlead.dev/v1alpha1',
+    kind: 'Consumer',
+    metadata,
+    spec,
+  });
+  if (resource?.kind !== 'Consumer') throw new Error(JSON.stringify(problems));
+  return { ...metadata, generation: 1, createdAtMs, origin: ORIGIN, spec: resource.spec };
+}
+
 /** A ready pod labelled `app: <app>`. */
 export function pod(key: string, app: string, ip: string, facts: Partial<Pod> = {}): Pod {
   const common = { uid: `uid-${key}`, labels: { app }, ip, ready: true, terminating: false, ports: [] };
@@ -46,7 +60,8 @@ export function clusterState(
   return { modelDeployments: byKey(modelDeployments), pods: byKey(pods), ...nothing, ...rest };
 }
 
-function byKey<Value extends Pick<Declared<unknown>, 'namespace' | 'name'>>(
+/** By their keys, as a state has them. */
+export function byKey<Value extends Pick<Declared<unknown>, 'namespace' | 'name'>>(
   values: readonly Value[],
 ): Map<string, Value> {
   return new Map(values.map(value => [objectKey(value), value]));

@@ -1,15 +1,18 @@
 import type { BackendSpec } from '../../crds/backend.ts';
 import type { BackendEndpoints, Remark } from './backend-endpoints.ts';
 
-/** Something suspicious about a ModelDeployment that is served all the same. */
+/** Something suspicious about a resource that is served all the same. */
 export interface PlanWarning {
-  /** "<namespace>/<name>" of the ModelDeployment. */
+  readonly kind: 'ModelDeployment' | 'InferenceGateway' | 'Consumer';
+  /** "<namespace>/<name>" */
   readonly resource: string;
-  readonly reason: 'MixedRuntimes' | 'ForeignDialect' | 'NoEndpoints' | 'SharedAddress' | Remark['reason'];
+  readonly reason: OfModel | 'NobodyMayCall' | 'CredentialsIgnored' | 'UnknownIssuer' | 'CurrencyMismatch';
   /** The field in question. */
   readonly path: readonly (string | number)[];
   readonly message: string;
 }
+
+type OfModel = 'MixedRuntimes' | 'ForeignDialect' | 'NoEndpoints' | 'SharedAddress' | Remark['reason'];
 
 /** Runtimes that answer in a form of their own, which this version does not translate. */
 const FOREIGN_DIALECTS: readonly string[] = ['kserve-v2', 'anthropic'] satisfies BackendSpec['runtime'][];
@@ -23,7 +26,7 @@ interface Backend {
 export function modelWarnings(resource: string, backends: readonly Backend[]): PlanWarning[] {
   const warnings: PlanWarning[] = [];
   const warn = (reason: PlanWarning['reason'], path: PlanWarning['path'], message: string) =>
-    warnings.push({ resource, reason, path: ['spec', 'backends', ...path], message });
+    warnings.push({ kind: 'ModelDeployment', resource, reason, path: ['spec', 'backends', ...path], message });
 
   const [first] = backends;
   const owners = new Map<string, string>();

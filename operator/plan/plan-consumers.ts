@@ -1,0 +1,116 @@
+import { isDeepStrictEqual } from 'node:util';
+import type { InferenceGatewaySpec } from '../../crds/inference-gateway.ts';
+import { type ClusterState, objectKey } from '../source/cluster-state.ts';
+import { resolveApiKeys } from './api-keys.ts';
+import { type ConsumerClaim, sameConsumerClaim, settleConsumers } from './consumer-claims.ts';
+import type { PlanOptions } from './gateway-message.ts';
+import { type ConsumerSurroundings, consumerClaimant, type PlannedConsumer, planConsumer } from './planned-consumer.ts';
+
+/** What the next plan can use again. */
+export class ConsumerMemory {
+  readonly planned = new Map<string, PlannedConsumer>();
+  claims: ReadonlyMap<string, ConsumerClaim> = new Map();
+  consumers: ClusterState['consumers'] | undefined;
+  secrets: ClusterState['secrets'] | undefined;
+  models: ClusterState['modelDeployments'] | undefined;
+  around: ConsumerSurroundings | undefined;
+}
+
+/** A Consumer as it was planned before and is now; undefined where it was not, or is no more. */
+export interface ConsumerChange {
+  readonly key: string;
+  readonly from: PlannedConsumer | undefined;
+  readonly to: PlannedConsumer | undefined;
+}
+
+type Made = Parameters<typeof planConsumer>[0];
+
+/** Brings `memory` up to date, and tells what that changed. */
+export function planConsumers(
+  state: ClusterState,
+  gateway: InferenceGatewaySpec,
+  options: PlanOptions,
+  memory: ConsumerMemory,
+): ConsumerChange[] {
+  const around = surroundings(state, gateway, options, memory);
+  const { consumers, secrets, planned } = memory;
+  const isSame = consumers === state.consumers && secrets === state.secrets && around === memory.around;
+  Object.assign(memory, { consumers: state.consumers, secrets: state.secrets, models: state.modelDeployments, around });
+  if (isSame) return [];
+  const identified = [...state.consumers].map(([key, declared]) => {
+    const from = planned.get(key);
+    const keys = resolveApiKeys(declared, state.secrets, from?.keys);
+    const same = from?.keys === keys && from.declared.createdAtMs === declared.createdAtMs;
+    return { declared, keys, claimant: same ? from.claimant : consumerClaimant(key, declared, keys), around };
+  });
+  memory.claims = settle(identified, memory);
+  const changes: ConsumerChange[] = [];
+  for (const one of identified) {
+    const { key } = one.claimant;
+    const from = planned.get(key);
+    const claim = memory.claims.get(key);
+    if (claim === undefined) throw new Error(`no claim was settled for ${key}`);
+    const made = { ...one, claim };
+    if (from !== undefined && isStillTrue(from, made)) continue;
+    const to = planConsumer(made, from);
+    planned.set(key, to);
+    changes.push({ key, from, to });
+  }
+  for (const [key, from] of planned) {
+    if (state.consumers.has(key)) continue;
+    planned.delete(key);
+    changes.push({ key, from, to: undefined });
+  }
+  return changes;
+}
+
+/** Whether what was planned still holds, decided by the identity of what it was made from. */
+function isStillTrue(planned: PlannedConsumer, { declared, keys, claim, around }: Made): boolean {
+  return planned.declared === declared && planned.keys === keys && planned.claim === claim && planned.around === around;
+}
+
+/** What was settled as before stays the object that it was, so that the Consumers need not be made again. */
+function settle(identified: readonly Pick<Made, 'claimant'>[], memory: ConsumerMemory): ConsumerMemory['claims'] {
+  const { planned, claims } = memory;
+  const isSame =
+    identified.length === planned.size &&
+    identified.every(({ claimant }) => {
+      const before = planned.get(claimant.key);
+      return before !== undefined && sameConsumerClaim(before.claimant, claimant);
+    });
+  if (isSame) return claims;
+  const settled = settleConsumers(identified.map(({ claimant }) => claimant));
+  return new Map(
+    [...settled].map(([key, claim]) => {
+      const before = claims.get(key);
+      return [key, before !== undefined && isDeepStrictEqual(before, claim) ? before : claim];
+    }),
+  );
+}
+
+function surroundings(
+  { modelDeployments }: ClusterState,
+  { authentication, limits }: InferenceGatewaySpec,
+  { standalone }: PlanOptions,
+  { around: before, models }: ConsumerMemory,
+): ConsumerSurroundings {
+  const currencies = new Map<string, string>();
+  if (before === undefined || models !== modelDeployments) {
+    for (const declared of modelDeployments.values()) {
+      const currency = declared.spec.pricing?.currency;
+      if (currency === undefined) continue;
+      const [key, known] = [objectKey(declared), currencies.get(currency)];
+      if (known === undefined || key < known) currencies.set(currency, key);
+    }
+  }
+  const now: ConsumerSurroundings = {
+    authentication,
+    keepsBudgets: standalone || limits.store !== 'memory',
+    currencies: before !== undefined && models === modelDeployments ? before.currencies : sorted(currencies),
+  };
+  return before !== undefined && isDeepStrictEqual(before, now) ? before : now;
+}
+
+function sorted(map: ReadonlyMap<string, string>): ReadonlyMap<string, string> {
+  return new Map([...map].sort(([one], [other]) => (one < other ? -1 : 1)));
+}

@@ -1,0 +1,84 @@
+import type { ConsumerSpec } from '../../crds/consumer.ts';
+import type { InferenceGatewaySpec } from '../../crds/inference-gateway.ts';
+import type { Consumer } from '../../proto/gen/fairlead/v1/table_pb.js';
+import type { Declared } from '../source/cluster-state.ts';
+import type { ApiKeys } from './api-keys.ts';
+import type { ConsumerClaim, ConsumerClaimant } from './consumer-claims.ts';
+import { consumerMessage } from './consumer-message.ts';
+import { consumerStatus, type ResourceStatus } from './resource-status.ts';
+import type { PlanWarning } from './warnings.ts';
+
+/** What of the rest a Consumer depends on. */
+export interface ConsumerSurroundings {
+  readonly authentication: InferenceGatewaySpec['authentication'];
+  /** Whether what was spent outlives a restart. */
+  readonly keepsBudgets: boolean;
+  /** Each currency that models are priced in, with one of them, "<namespace>/<name>". */
+  readonly currencies: ReadonlyMap<string, string>;
+}
+
+/** A Consumer with everything that the plan says of it, and what that was made from. */
+export interface PlannedConsumer {
+  readonly declared: Declared<ConsumerSpec>;
+  readonly keys: ApiKeys;
+  readonly claimant: ConsumerClaimant;
+  readonly claim: ConsumerClaim;
+  readonly around: ConsumerSurroundings;
+  /** Absent when it is not accepted. */
+  readonly consumer: Consumer | undefined;
+  readonly status: ResourceStatus;
+  readonly warnings: readonly PlanWarning[];
+}
+
+/** What a Consumer asks to be known by. */
+export function consumerClaimant(
+  key: string,
+  { name, createdAtMs, spec }: Declared<ConsumerSpec>,
+  { digests }: ApiKeys,
+): ConsumerClaimant {
+  const tokens = spec.jwt.map(({ issuer, claims }) => JSON.stringify([issuer, Object.entries(claims).sort()]));
+  return { key, shortName: name, createdAtMs, digests, tokens, users: spec.users };
+}
+
+/** Plans one Consumer, using again what `before` has. */
+export function planConsumer(
+  made: Pick<PlannedConsumer, 'declared' | 'keys' | 'claimant' | 'claim' | 'around'>,
+  before: PlannedConsumer | undefined,
+): PlannedConsumer {
+  const { declared, keys, claimant, claim, around } = made;
+  const { spec, generation } = declared;
+  const refused =
+    claim.conflict ?? (spec.budget !== undefined && !around.keepsBudgets ? 'BudgetNeedsStore' : undefined);
+  const warnings = refused === undefined ? consumerWarnings(claimant.key, spec, around) : [];
+  const status = consumerStatus(generation, refused, keys, warnings);
+  if (refused !== undefined || claim.names === undefined) return { ...made, consumer: undefined, status, warnings };
+  const same = before?.claim === claim && before.keys === keys ? before.consumer : undefined;
+  return { ...made, consumer: same ?? consumerMessage(spec, claim.names, keys.digests), status, warnings };
+}
+
+/** What is suspicious about a Consumer. */
+function consumerWarnings(
+  resource: string,
+  spec: ConsumerSpec,
+  { authentication: { mode, jwt }, currencies }: ConsumerSurroundings,
+): PlanWarning[] {
+  const warnings: PlanWarning[] = [];
+  const warn = (reason: PlanWarning['reason'], path: PlanWarning['path'], message: string) =>
+    warnings.push({ kind: 'Consumer', resource, reason, path: ['spec', ...path], message });
+  if (spec.apiKeys.length > 0 && mode !== 'apiKeys' && mode !== 'apiKeysOrJwt') {
+    warn('CredentialsIgnored', ['apiKeys'], `the gateway asks for no API key: its authentication is \`${mode}\``);
+  }
+  for (const [index, { issuer }] of spec.jwt.entries()) {
+    if (mode !== 'jwt' && mode !== 'apiKeysOrJwt') {
+      warn('CredentialsIgnored', ['jwt', index], `the gateway takes no tokens: its authentication is \`${mode}\``);
+    } else if (!jwt.some(one => one.issuer === issuer)) {
+      warn('UnknownIssuer', ['jwt', index, 'issuer'], `the gateway believes no tokens of \`${issuer}\``);
+    }
+  }
+  for (const [currency, model] of currencies) {
+    if (spec.budget === undefined || currency === spec.budget.currency) continue;
+    const message = `the budget is in ${spec.budget.currency}: it does not hold what is priced in ${currency}, as ${model} is`;
+    warn('CurrencyMismatch', ['budget', 'currency'], message);
+  }
+  return warnings;
+}
