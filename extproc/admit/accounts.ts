@@ -1,8 +1,7 @@
 import type { Pricing } from '../../proto/gen/fairlead/v1/table_pb.js';
 import type { ConsumerEntry } from '../identity/consumer-entry.ts';
 import type { ModelEntry } from '../models/model-index.ts';
-import type { Period } from './budget-period.ts';
-import { periodOf, utcMonth } from './budget-period.ts';
+import { type Period, periodOf, utcMonth } from './budget-period.ts';
 import { periodKey } from './budget-rule.ts';
 import type { Amounts } from './charges.ts';
 import type { Charge, Counter } from './limit-store.ts';
@@ -11,7 +10,7 @@ import type { Charge, Counter } from './limit-store.ts';
 export const ACCOUNTED = ['requests', 'input', 'output', 'nano'] as const satisfies readonly (keyof Amounts)[];
 
 /** The period in which a consumer's use is summed up: its budget's, else the month of UTC. */
-export function accountingPeriod({ consumer }: ConsumerEntry, nowMs: number): Period {
+function accountingPeriod({ consumer }: ConsumerEntry, nowMs: number): Period {
   return consumer.budget === undefined ? utcMonth(nowMs) : periodOf(consumer.budget, nowMs);
 }
 

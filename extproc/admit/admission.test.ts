@@ -152,6 +152,14 @@ describe('a refusal', () => {
     assert.match(message, /may take 200 .*: it can never pass\. Lower max_tokens/);
   });
 
+  it('tells the share of the limit that can be used here', () => {
+    store = new MemoryStore({ nowMs: () => nowMs, agents: () => 2 });
+    assert.match(
+      refusal(team(limit('tokens', 300))).message,
+      /^The limit is 300 tokens per minute for team-a, of which 150 can be used here, and .* can never pass\./,
+    );
+  });
+
   it('of one that waits for others is told apart', () => {
     const caller = team(limit('concurrency', 1));
     const grant = admit(caller);
@@ -193,6 +201,28 @@ describe('a refusal', () => {
       gateway,
     });
     assert.ok(isRefusal(usage) && usage.code === 'gateway_unavailable');
+  });
+});
+
+describe('a store that is asked over a network', () => {
+  it('is waited for, and settled like any other', async () => {
+    const memory = new MemoryStore({ nowMs: () => nowMs, agents: () => 1 });
+    const remote: LimitStore = {
+      reserve: async (id, charges) => memory.reserve(id, charges),
+      read: async counters => memory.read(counters),
+      release: id => memory.release(id),
+      settle: (id, charges, amounts) => memory.settle(id, charges, amounts),
+      add: charges => memory.add(charges),
+    };
+    const admission = admissionOver(() => remote);
+    const caller = team(limit('tokens', 250));
+    const [first, second] = await Promise.all([admission.admit(request(caller)), admission.admit(request(caller))]);
+    assert.ok(!isRefusal(first) && isRefusal(second));
+    admission.settle(first, { ...ANSWERED, promptTokens: 10, completionTokens: 40, estimated: true });
+    assert.ok(!isRefusal(await admission.admit(request(caller))));
+    const usage = await admission.usage({ ...caller, models: [model('llama')], gateway: create(GatewaySchema) });
+    assert.ok(!isRefusal(usage));
+    assert.equal(usage.limits[0]?.used, 250);
   });
 });
 
@@ -276,6 +306,12 @@ describe('a settlement', () => {
   it('estimates no input tokens of sound', () => {
     const grant = admit({ ...team(), endpoint: endpointAt('audio/transcriptions') });
     assert.equal(admission.settle(grant, { ...ANSWERED, estimated: true })?.inputTokens, 0);
+  });
+
+  it('estimates no prompt that is longer than the context', () => {
+    const grant = admit({ ...team(), entry: model('llama', { maxContextLength: 4_096 }) });
+    const spend = admission.settle(grant, { ...ANSWERED, promptTokens: 2_000_000, estimated: true });
+    assert.equal(spend?.inputTokens, 4_096);
   });
 
   it('teaches what to reserve', () => {

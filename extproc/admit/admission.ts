@@ -202,11 +202,13 @@ function isBudgeted(limits: readonly (Rule | BudgetRule)[]): boolean {
 }
 
 function spendOf({ entry, endpoint }: Subject, media: PricedMedia, outcome: AdmissionOutcome): Spend {
-  const { pricing } = entry.model;
+  const { pricing, maxContextLength } = entry.model;
   const { produced, estimated } = outcome;
   // Estimated by bytes, which say nothing there.
   const isPromptKnown = produced && !(estimated && hasNoPromptTokens(endpoint));
-  const prompt = isPromptKnown ? outcome.promptTokens : 0;
+  // Nor do they say much of images within a prompt; but no prompt is longer than the context.
+  const most = estimated && maxContextLength > 0 ? maxContextLength : Number.POSITIVE_INFINITY;
+  const prompt = isPromptKnown ? Math.min(outcome.promptTokens, most) : 0;
   const cachedPrompt = Math.min(prompt, outcome.cachedPromptTokens);
   const completion = produced ? outcome.completionTokens : 0;
   const isPriced = produced && pricing !== undefined;
