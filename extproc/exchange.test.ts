@@ -16,6 +16,8 @@ import {
   ModelSchema,
   Validation,
 } from '../proto/gen/fairlead/v1/table_pb.js';
+import { Admission } from './admit/admission.ts';
+import { MemoryStore } from './admit/memory-store.ts';
 import { EndpointLoad } from './endpoint-load/endpoint-load.ts';
 import { type DataPlane, Exchange } from './exchange.ts';
 import { ConsumerIndex } from './identity/consumer-index.ts';
@@ -56,17 +58,20 @@ function plane(): DataPlane & { readonly lines: string[] } {
     limitStore: undefined,
   });
   let ids = 0;
+  const nextId = () => `id-${++ids}`;
+  const store = new MemoryStore({ nowMs: () => 0, agents: () => 1 });
   const lines: string[] = [];
   return {
     load,
     models,
     consumers: new ConsumerIndex(),
+    admission: new Admission({ store: () => store, nowMs: () => 0, nextId }),
     picker: new Picker(load, mulberry32(1)),
     ledger: new Ledger({ load, codeOf, isOwn: () => true, isServed: () => true, nowMs: () => 0 }),
     log: pino({ level: 'debug' }, { write: line => lines.push(line) }),
     nowMs: () => 0,
     epochMs: () => 0,
-    nextId: () => `id-${++ids}`,
+    nextId,
     lines,
   };
 }

@@ -2,6 +2,9 @@ import type { Logger } from 'pino';
 import type { ErrorDialect } from '../errors/body.ts';
 import { isRefusal, type Refusal, refuse } from '../errors/refusal.ts';
 import type { Gateway } from '../proto/gen/fairlead/v1/table_pb.js';
+import type { Admission } from './admit/admission.ts';
+import { consultedLimits, type Grant } from './admit/grant.ts';
+import type { UsageReport } from './admit/usage-report.ts';
 import { jsonAnswer, refusalAnswer } from './answers.ts';
 import type { EndpointLoad } from './endpoint-load/endpoint-load.ts';
 import { guard } from './guard.ts';
@@ -34,6 +37,7 @@ import type { ExchangeHandler, ExchangeStream } from './server/transport.ts';
 export interface DataPlane {
   readonly models: ModelIndex;
   readonly consumers: ConsumerIndex;
+  readonly admission: Admission;
   readonly load: EndpointLoad;
   readonly picker: Picker;
   readonly ledger: Ledger;
@@ -48,8 +52,8 @@ export interface DataPlane {
 
 /**
  * One HTTP exchange, from its headers to its end:
- * identify the caller → read the head → answer or refuse at once what can be → read the body → find the model → pick an
- * endpoint and reserve it → send the request on its way → release it when the exchange is over. What the answer cost is settled later, from
+ * identify the caller → read the head → answer or refuse at once what can be → read the body → find the model → let it
+ * pass its limits → pick an endpoint and reserve it → send the request on its way → release it when the exchange is over. What the answer cost is settled later, from
  * Envoy's access record, by the ledger.
  */
 export class Exchange implements ExchangeHandler {
@@ -65,16 +69,21 @@ export class Exchange implements ExchangeHandler {
   #model: string | undefined;
   /** Set once an endpoint is reserved. */
   #id: string | undefined;
+  #closed = false;
 
   constructor(plane: DataPlane, stream: ExchangeStream) {
     this.#plane = plane;
     this.#stream = stream;
   }
 
-  /** A mistake of ours costs this request an error; it must not cost all others their process. */
   message(frame: Uint8Array): void {
+    this.#attempt(() => this.#onMessage(frame));
+  }
+
+  /** A mistake of ours costs this request an error; it must not cost all others their process. */
+  #attempt(step: () => void): void {
     try {
-      this.#onMessage(frame);
+      step();
     } catch (error) {
       this.#plane.log.error({ event: 'exchange.failed', err: error });
       this.#refuse(refuse('internal_error'));
@@ -98,6 +107,7 @@ export class Exchange implements ExchangeHandler {
   }
 
   closed(): void {
+    this.#closed = true;
     const { ledger, log } = this.#plane;
     const id = this.#id;
     if (id !== undefined) guard(log, 'exchange.failed', () => ledger.ended(id));
@@ -122,7 +132,7 @@ export class Exchange implements ExchangeHandler {
     const caller = this.#identify(message, gateway);
     if (isRefusal(caller)) return this.#refuse(caller);
     this.#caller = caller;
-    if (target.kind !== 'inference') return this.#answer(target, caller);
+    if (target.kind !== 'inference') return this.#answer(target, caller, gateway);
     this.#dialect = target.endpoint.dialect;
     const head = this.#acceptHead(target, headers, caller, gateway);
     if (isRefusal(head)) return this.#refuse(head);
@@ -151,16 +161,39 @@ export class Exchange implements ExchangeHandler {
     return isRefusal(entry) ? entry : head;
   }
 
-  /** Read → picked and reserved → on its way. */
+  /** Read → admitted → picked and reserved → on its way. */
   #onBody(body: Uint8Array): void {
-    const { load, ledger, nowMs } = this.#plane;
     const request = this.#read(body);
     if (isRefusal(request)) return this.#refuse(request);
+    const { gateway, caller, entry, facts } = request;
+    const { endpoint } = request.head;
+    const answer = this.#plane.admission.admit({ gateway, caller, entry, endpoint, body, facts });
+    if (!(answer instanceof Promise)) return this.#onAdmission(request, answer);
+    void answer.then(answer => this.#attempt(() => this.#onAdmission(request, answer)));
+  }
+
+  /** A client that went away while its limits were asked for takes no endpoint. */
+  #onAdmission(request: InferenceRequest, answer: Grant | Refusal): void {
+    const { admission, load, ledger, nowMs } = this.#plane;
+    if (isRefusal(answer)) return this.#closed ? undefined : this.#refuse(answer);
+    if (this.#closed) return admission.cancel(answer);
     const startedMs = nowMs();
-    const picked = this.#pick(request, startedMs);
-    if (isRefusal(picked)) return this.#refuse(picked);
+    const picked = this.#pickFor(request, answer, startedMs);
+    if (isRefusal(picked)) {
+      admission.cancel(answer);
+      return this.#refuse(picked);
+    }
     this.#stream.send(encodeRouting(routingOf(picked, load)));
     ledger.tally.picked(nowMs() - startedMs);
+  }
+
+  #pickFor(request: InferenceRequest, grant: Grant, nowMs: number): PickedRequest | Refusal {
+    try {
+      return this.#pick(request, grant, nowMs);
+    } catch (error) {
+      this.#plane.admission.cancel(grant);
+      throw error;
+    }
   }
 
   /** The whole request: what its body says, for which model, by which strategy. */
@@ -177,10 +210,19 @@ export class Exchange implements ExchangeHandler {
     if (isRefusal(entry)) return entry;
     const strategy = chooseStrategy(entry.model, head.strategy);
     if (typeof strategy === 'object') return strategy;
-    return checkContextLength(entry.model.maxContextLength, facts) ?? { caller, head, body, facts, entry, strategy };
+    return (
+      checkContextLength(entry.model.maxContextLength, facts) ?? { gateway, caller, head, body, facts, entry, strategy }
+    );
   }
 
-  readonly #keyOf = (name: string): string | undefined => this.#plane.models.resolve(name)?.key;
+  /** Of a model that is hidden from the caller none is told: that two names are one model's would tell that it exists. */
+  readonly #keyOf = (name: string): string | undefined => {
+    const { models } = this.#plane;
+    const entry = models.resolve(name);
+    if (entry === undefined || this.#caller === undefined) return undefined;
+    const isHidden = models.gateway?.hideForbiddenModels === true && !mayUse(this.#caller, entry.model);
+    return isHidden ? undefined : entry.key;
+  };
 
   #findModel(name: string, head: InferenceHead, caller: Caller): ModelEntry | Refusal {
     const entry = this.#accessible(name, caller);
@@ -200,7 +242,7 @@ export class Exchange implements ExchangeHandler {
   }
 
   /** Picks, and reserves in the same turn, so that the next pick sees this one. */
-  #pick(request: InferenceRequest, nowMs: number): PickedRequest | Refusal {
+  #pick(request: InferenceRequest, grant: Grant, nowMs: number): PickedRequest | Refusal {
     const { picker, models, log, nextId } = this.#plane;
     const { caller, head, entry, strategy } = request;
     const tokens = estimateTokens(head.endpoint, request.body.length, request.facts);
@@ -209,14 +251,17 @@ export class Exchange implements ExchangeHandler {
     const seen = explained || log.isLevelEnabled('debug') ? picker.explain(entry, strategy, nowMs) : undefined;
     const pick = picker.pick(entry, strategy, tokens, nowMs);
     if (pick === undefined) return refuseUnready(entry);
-    const picked = { ...request, id: nextId(), pick };
+    const picked = { ...request, id: nextId(), pick, grant };
     this.#reserve(picked, tokens, nowMs);
     if (seen !== undefined) this.#logPick(picked, seen);
-    return { ...picked, explanation: explained && seen ? explanation(strategy, seen, pick) : undefined };
+    return {
+      ...picked,
+      explanation: explained && seen ? explanation(strategy, seen, pick, consultedLimits(grant)) : undefined,
+    };
   }
 
   #reserve(
-    { id, entry, pick, facts }: Omit<PickedRequest, 'explanation'>,
+    { id, caller, head, entry, pick, facts, grant }: Omit<PickedRequest, 'explanation'>,
     tokens: EstimatedTokens,
     startedMs: number,
   ): void {
@@ -224,7 +269,10 @@ export class Exchange implements ExchangeHandler {
     const { backend, slots: candidates } = pick;
     const [first = 0] = candidates;
     const reservation = load.reserve(first, tokens.promptTokens + tokens.outputTokens, startedMs);
-    ledger.open({ id, entry, backend, candidates, reservation, ...tokens, stream: facts.stream, startedMs });
+    const { endpoint } = head;
+    const { stream } = facts;
+    const reserved = { grant, candidates, reservation, ...tokens };
+    ledger.open({ id, caller, endpoint, entry, backend, ...reserved, stream, startedMs });
     this.#id = id;
   }
 
@@ -249,12 +297,21 @@ export class Exchange implements ExchangeHandler {
   }
 
   /** What the gateway answers by itself. */
-  #answer(target: Exclude<Target, { kind: 'inference' | 'ready' }>, caller: Caller): void {
+  #answer(target: Exclude<Target, { kind: 'inference' | 'ready' }>, caller: Caller, gateway: Gateway): void {
     const { models } = this.#plane;
     if (target.kind === 'models') return this.#reply(modelList(allowedModels(caller, models.list())));
+    if (target.kind === 'usage') return this.#answerUsage(caller, gateway);
     const entry = this.#accessible(target.name, caller);
     if (isRefusal(entry)) return this.#refuse(entry);
     this.#reply(modelObject(entry.model));
+  }
+
+  #answerUsage(caller: Caller, gateway: Gateway): void {
+    const { admission, models } = this.#plane;
+    const usage = admission.usage({ caller, models: allowedModels(caller, models.list()), gateway });
+    const tell = (usage: UsageReport | Refusal) => (isRefusal(usage) ? this.#refuse(usage) : this.#reply(usage));
+    if (usage instanceof Promise) void usage.then(usage => this.#attempt(() => tell(usage)));
+    else tell(usage);
   }
 
   #reply(value: object): void {

@@ -43,6 +43,58 @@ export const METRICS = {
       '(none were generated), `no_record` (Envoy did not report in time: a forecast), `late` (it did afterwards), ' +
       '`unknown` (a report on a request of the process before).',
   },
+  consumerRequests: {
+    name: 'fairlead_consumer_requests_total',
+    type: 'counter',
+    labels: ['consumer'],
+    help:
+      'Requests of a consumer that were sent to an endpoint and settled. Beyond a thousand consumers the rest are ' +
+      'counted as `other`.',
+  },
+  consumerTokens: {
+    name: 'fairlead_consumer_tokens_total',
+    type: 'counter',
+    labels: ['consumer', 'kind'],
+    help: 'Tokens that a consumer used. `kind`: `input` or `output`.',
+  },
+  consumerCost: {
+    name: 'fairlead_consumer_cost_total',
+    type: 'counter',
+    labels: ['consumer', 'currency'],
+    help: 'What a consumer’s requests cost, in units of the currency. For alerts; `/v1/usage` is exact.',
+  },
+  limitChecks: {
+    name: 'fairlead_limit_checks_total',
+    type: 'counter',
+    labels: ['scope', 'limit', 'outcome'],
+    help:
+      'Requests by what a limit did to them. `scope`: whose limit it is (`consumer`, `anonymous`, `model`, `gateway`); ' +
+      '`outcome`: `admitted`, `refused`, or `shadowed` for those that a shadow limit would have refused.',
+  },
+  budgetUsed: {
+    name: 'fairlead_budget_used_ratio',
+    type: 'gauge',
+    labels: ['consumer'],
+    help: 'Share of the budget that is spent or reserved, 1 being all; only of consumers at their `warnAt` or above.',
+  },
+  storeUp: {
+    name: 'fairlead_limit_store_up',
+    type: 'gauge',
+    labels: [],
+    help: '1 while the shared store of limits is asked, 0 while `onStoreFailure` holds. Only where there is one.',
+  },
+  storeFailures: {
+    name: 'fairlead_limit_store_failures_total',
+    type: 'counter',
+    labels: [],
+    help: 'Times that the shared store of limits was given up until it answered again. Only where there is one.',
+  },
+  withoutStore: {
+    name: 'fairlead_requests_without_store_total',
+    type: 'counter',
+    labels: [],
+    help: 'Requests that were decided on by `onStoreFailure`. Only where limits have a shared store.',
+  },
   tableInfo: {
     name: 'fairlead_table_info',
     type: 'gauge',

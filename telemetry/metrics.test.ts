@@ -13,6 +13,22 @@ const EMPTY: DataPlaneSnapshot = {
   tableVersion: '',
   tableReceivedAtMs: 0,
   endpoints: undefined,
+  limits: { checks: [], consumers: [], budgets: [], store: undefined },
+};
+
+const LIMITS: DataPlaneSnapshot['limits'] = {
+  checks: [{ scope: 'consumer', limit: '1 request per minute', outcome: 'refused', count: 2 }],
+  consumers: [
+    {
+      consumer: 'team-a',
+      requests: 3,
+      inputTokens: 4,
+      outputTokens: 5,
+      spent: [{ currency: 'EUR', nano: 1_500_000_000 }],
+    },
+  ],
+  budgets: [{ consumer: 'ml/team-a', spent: 9, amount: 10 }],
+  store: { up: false, failures: 1, withoutStore: 7 },
 };
 
 /** The samples of a scrape: "name{labels}" to value, without comments. */
@@ -78,6 +94,21 @@ describe('metrics', () => {
     assert.ok(!Object.keys(await scrape({})).some(name => name.startsWith('fairlead_endpoint')));
   });
 
+  it('show limits and who used what, money in units of its currency', async () => {
+    const samples = await scrape({ limits: LIMITS });
+    assert.equal(samples['fairlead_consumer_requests_total{consumer="team-a"}'], 3);
+    assert.equal(samples['fairlead_consumer_tokens_total{consumer="team-a",kind="output"}'], 5);
+    assert.equal(samples['fairlead_consumer_cost_total{consumer="team-a",currency="EUR"}'], 1.5);
+    assert.equal(
+      samples['fairlead_limit_checks_total{scope="consumer",limit="1 request per minute",outcome="refused"}'],
+      2,
+    );
+    assert.equal(samples['fairlead_budget_used_ratio{consumer="ml/team-a"}'], 0.9);
+    assert.equal(samples.fairlead_limit_store_up, 0);
+    assert.equal(samples.fairlead_requests_without_store_total, 7);
+    assert.ok(!Object.keys(await scrape({})).some(name => name.includes('store')));
+  });
+
   it('are all documented with the type and labels that they have', async () => {
     const endpoint = { endpoint: 'p', address: 'a', inFlight: 1, tokens: 1, usable: true };
     const { text, contentType } = await renderMetrics({
@@ -88,6 +119,7 @@ describe('metrics', () => {
       settlements: [{ kind: 'usage', count: 1 }],
       tableVersion: '1',
       endpoints: [endpoint],
+      limits: LIMITS,
     });
     assert.match(contentType, /^text\/plain/);
     const types = [...text.matchAll(/^# TYPE (\S+) (\S+)$/gm)].map(([, name, type]) => [name, type]);

@@ -5,6 +5,9 @@ import type { DataPlaneSnapshot, HistogramSnapshot } from './snapshot.ts';
 /** A metric's labels and value. */
 type Sample = readonly [labels: Readonly<Record<string, string>>, value: number];
 
+/** Money is counted in 10^-9 of a currency. */
+const NANO = 1e9;
+
 /** What the data thread counted, as Prometheus text. Not cheap: for another thread than the one that serves. */
 export async function renderMetrics(
   snapshot: DataPlaneSnapshot,
@@ -32,6 +35,37 @@ export async function renderMetrics(
     inFlight.map(({ model, count }) => [{ model }, count]),
   );
   registry.registerMetric(histogram(METRICS.pick, pickSeconds));
+  const { consumers, checks, budgets, store } = snapshot.limits;
+  counter(
+    METRICS.consumerRequests,
+    consumers.map(({ consumer, requests }) => [{ consumer }, requests]),
+  );
+  counter(
+    METRICS.consumerTokens,
+    consumers.flatMap(({ consumer, inputTokens, outputTokens }): Sample[] => [
+      [{ consumer, kind: 'input' }, inputTokens],
+      [{ consumer, kind: 'output' }, outputTokens],
+    ]),
+  );
+  counter(
+    METRICS.consumerCost,
+    consumers.flatMap(({ consumer, spent }) =>
+      spent.map(({ currency, nano }): Sample => [{ consumer, currency }, nano / NANO]),
+    ),
+  );
+  counter(
+    METRICS.limitChecks,
+    checks.map(({ count, scope, limit, outcome }) => [{ scope, limit, outcome }, count]),
+  );
+  gauge(
+    METRICS.budgetUsed,
+    budgets.map(({ consumer, spent, amount }) => [{ consumer }, spent / amount]),
+  );
+  if (store !== undefined) {
+    gauge(METRICS.storeUp, [[{}, Number(store.up)]]);
+    counter(METRICS.storeFailures, [[{}, store.failures]]);
+    counter(METRICS.withoutStore, [[{}, store.withoutStore]]);
+  }
   if (tableVersion !== '') {
     gauge(METRICS.tableInfo, [[{ version: tableVersion }, 1]]);
     gauge(METRICS.tableAge, [[{}, Math.max(0, nowMs() - tableReceivedAtMs) / 1_000]]);

@@ -6,6 +6,49 @@ export interface DataPlaneSnapshot extends TallySnapshot {
   readonly tableReceivedAtMs: number;
   /** Undefined unless the gateway asks for endpoint metrics: a label each costs memory wherever they are stored. */
   readonly endpoints: readonly EndpointSnapshot[] | undefined;
+  readonly limits: LimitsSnapshot;
+}
+
+/** What limits did, and what consumers used. */
+export interface LimitsSnapshot {
+  readonly checks: readonly LimitChecks[];
+  readonly consumers: readonly ConsumerUse[];
+  /** Of the consumers whose spending is at their warning threshold or above. */
+  readonly budgets: readonly BudgetUse[];
+  /** Undefined where each agent counts in its own memory. */
+  readonly store: StoreSnapshot | undefined;
+}
+
+interface LimitChecks {
+  /** Whose limit it is: "consumer", "anonymous", "model" or "gateway". */
+  readonly scope: string;
+  /** In words. */
+  readonly limit: string;
+  readonly outcome: string;
+  readonly count: number;
+}
+
+interface ConsumerUse {
+  readonly consumer: string;
+  readonly requests: number;
+  readonly inputTokens: number;
+  readonly outputTokens: number;
+  /** In 10^-9 of the currency. */
+  readonly spent: readonly { readonly currency: string; readonly nano: number }[];
+}
+
+interface BudgetUse {
+  readonly consumer: string;
+  /** In 10^-9 of a currency, both. */
+  readonly spent: number;
+  readonly amount: number;
+}
+
+interface StoreSnapshot {
+  readonly up: boolean;
+  readonly failures: number;
+  /** Requests that were decided on without it. */
+  readonly withoutStore: number;
 }
 
 export interface TallySnapshot {

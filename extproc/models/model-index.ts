@@ -61,6 +61,11 @@ export class ModelIndex {
     return this.#byName.get(name);
   }
 
+  /** Whether there is a model of that key. */
+  has(key: string): boolean {
+    return this.#byKey.has(key);
+  }
+
   /** All models, sorted by public id, then by key. */
   list(): readonly ModelEntry[] {
     return this.#sorted;

@@ -3,7 +3,10 @@ import { it } from 'node:test';
 import { create } from '@bufbuild/protobuf';
 import { codeOf } from '../../errors/envoy-replies.ts';
 import { BackendSchema, EndpointSchema, ModelSchema } from '../../proto/gen/fairlead/v1/table_pb.js';
+import { FREE_GRANT } from '../admit/grant.ts';
 import { EndpointLoad } from '../endpoint-load/endpoint-load.ts';
+import { anonymous } from '../identity/caller.ts';
+import { INFERENCE_ENDPOINTS } from '../request/endpoints.ts';
 import { accessLogOf } from './access-log.ts';
 import { entryBytes } from './envoy-records.fixture.ts';
 import { Ledger } from './ledger.ts';
@@ -19,7 +22,8 @@ it('Envoy’s logs reach the ledger, in spite of one entry that cannot be read',
   const entry = { key: 'ml/llama', model: create(ModelSchema, { id: 'llama' }), backends: [backend], routeProfile: '' };
   const forecast = { promptTokens: 10, outputTokens: 20, stream: false, startedMs: 1_000 };
   const reservation = load.reserve(first, 30, 1_000);
-  ledger.open({ id: 'x', entry, backend, candidates: [first, second], reservation, ...forecast });
+  const asked = { caller: anonymous(''), endpoint: INFERENCE_ENDPOINTS[0] ?? assert.fail(), grant: FREE_GRANT };
+  ledger.open({ id: 'x', ...asked, entry, backend, candidates: [first, second], reservation, ...forecast });
 
   const log = accessLogOf(ledger);
   const upstreamRemoteAddress = (address: string) => ({ socketAddress: { address, portValue: 80 } });

@@ -4,8 +4,11 @@ import { create } from '@bufbuild/protobuf';
 import fc from 'fast-check';
 import { codeOf } from '../../errors/envoy-replies.ts';
 import { BackendSchema, EndpointSchema, ModelSchema } from '../../proto/gen/fairlead/v1/table_pb.js';
+import { FREE_GRANT } from '../admit/grant.ts';
 import { EndpointLoad } from '../endpoint-load/endpoint-load.ts';
+import { anonymous } from '../identity/caller.ts';
 import type { BackendEntry, ModelEntry } from '../models/model-index.ts';
+import { INFERENCE_ENDPOINTS } from '../request/endpoints.ts';
 import type { AccessRecord } from './access-record.ts';
 import { recorded } from './envoy-records.fixture.ts';
 import { Ledger } from './ledger.ts';
@@ -51,11 +54,14 @@ const settled = (): number => {
 };
 const requests = () => ledger.tally.snapshot().requests.map(({ code, count }) => `${code}: ${count}`);
 
+/** By whom, where, and with no limits. */
+const asked = { caller: anonymous(''), endpoint: INFERENCE_ENDPOINTS[0] ?? assert.fail(), grant: FREE_GRANT };
+
 function open(id: string, ...addresses: string[]): void {
   const candidates = addresses.map(slot);
   const forecast = { promptTokens: 100, outputTokens: 200, stream: true };
   const reservation = load.reserve(candidates[0] ?? 0, 300, nowMs);
-  ledger.open({ id, entry, backend, candidates, reservation, ...forecast, startedMs: nowMs });
+  ledger.open({ id, ...asked, entry, backend, candidates, reservation, ...forecast, startedMs: nowMs });
 }
 
 /** A record that Envoy wrote, as if it were of this exchange. */

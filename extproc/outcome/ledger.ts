@@ -1,26 +1,42 @@
 import type { SettlementKind } from '../../telemetry/snapshot.ts';
+import type { Grant } from '../admit/grant.ts';
 import type { EndpointLoad } from '../endpoint-load/endpoint-load.ts';
 import type { Reservation } from '../endpoint-load/reservation.ts';
+import type { Caller } from '../identity/caller.ts';
 import type { BackendEntry, ModelEntry } from '../models/model-index.ts';
+import type { InferenceEndpoint } from '../request/endpoints.ts';
 import type { AccessRecord } from './access-record.ts';
 import type { Tokens } from './estimate.ts';
 import { attemptFailure, exchangeFailure, isAnswered, isRetried } from './failure.ts';
 import { type FailedAttempt, RecentFailures } from './recent-failures.ts';
 import { type CodeOf, requestCode } from './request-code.ts';
-import { type Forecast, settlementOf, settlementWithoutRecord } from './settlement.ts';
+import { type Forecast, type Settlement, settlementOf, settlementWithoutRecord } from './settlement.ts';
 import { Tally } from './tally.ts';
 
 /** An exchange whose request was sent to an endpoint. */
 export interface OpenExchange extends Forecast {
   /** Unique, also among the processes that Envoy may have records of. */
   readonly id: string;
+  readonly caller: Caller;
+  readonly endpoint: InferenceEndpoint;
   readonly entry: ModelEntry;
   readonly backend: BackendEntry;
+  /** What its limits reserved. */
+  readonly grant: Grant;
   /** Slots, in the order in which Envoy tries them; the reservation is on the first. */
   readonly candidates: readonly number[];
   readonly reservation: Reservation;
   /** When it was picked. */
   readonly startedMs: number;
+}
+
+/** What an exchange came to, once that is known. */
+export interface Settled {
+  readonly exchange: OpenExchange;
+  readonly tokens: Tokens;
+  readonly kind: SettlementKind;
+  /** HTTP status that the client got; 0 for none, or where no record came. */
+  readonly status: number;
 }
 
 interface LedgerOptions {
@@ -32,6 +48,9 @@ interface LedgerOptions {
   readonly isServed: (model: string) => boolean;
   /** Milliseconds of a clock that never goes back. */
   readonly nowMs: () => number;
+  /** Told once of each exchange: that its stream has ended, and, before or after, what it took. */
+  readonly onEnded?: (exchange: OpenExchange) => void;
+  readonly onSettled?: (settled: Settled) => void;
 }
 
 /** Envoy flushes records every 50 ms: one that is 100 times later does not come any more. */
@@ -61,6 +80,8 @@ export class Ledger {
   readonly #isOwn: (id: string) => boolean;
   readonly #isServed: (model: string) => boolean;
   readonly #nowMs: () => number;
+  readonly #onEnded: (exchange: OpenExchange) => void;
+  readonly #onSettled: (settled: Settled) => void;
   /** Stream open, no record yet. */
   readonly #open = new Map<string, Entry>();
   /** Stream ended, no record yet; in the order in which they ended. */
@@ -69,12 +90,14 @@ export class Ledger {
   readonly #settled = new Map<string, Entry>();
   readonly #failures = new RecentFailures();
 
-  constructor({ load, codeOf, isOwn, isServed, nowMs }: LedgerOptions) {
-    this.#load = load;
-    this.#codeOf = codeOf;
-    this.#isOwn = isOwn;
-    this.#isServed = isServed;
-    this.#nowMs = nowMs;
+  constructor(options: LedgerOptions) {
+    this.#load = options.load;
+    this.#codeOf = options.codeOf;
+    this.#isOwn = options.isOwn;
+    this.#isServed = options.isServed;
+    this.#nowMs = options.nowMs;
+    this.#onEnded = options.onEnded ?? (() => undefined);
+    this.#onSettled = options.onSettled ?? (() => undefined);
   }
 
   /** A request was sent on its way, with a reservation on its first candidate. */
@@ -91,10 +114,12 @@ export class Ledger {
     entry.ended = true;
     this.#load.release(entry.exchange.reservation);
     this.tally.inFlight(entry.exchange.entry.model.id, -1);
-    if (!this.#open.delete(id)) return;
-    entry.sinceMs = this.#nowMs();
-    this.#awaiting.set(id, entry);
-    if (this.#awaiting.size > MAX_AWAITING) this.#giveUpOldest();
+    if (this.#open.delete(id)) {
+      entry.sinceMs = this.#nowMs();
+      this.#awaiting.set(id, entry);
+      if (this.#awaiting.size > MAX_AWAITING) this.#giveUpOldest();
+    }
+    this.#onEnded(entry.exchange);
   }
 
   /**
@@ -125,8 +150,7 @@ export class Ledger {
     }
     const nowMs = this.#nowMs();
     this.#chargeLastEndpoint(entry.exchange, record, nowMs);
-    const { tokens, kind } = settlementOf(record, entry.exchange);
-    this.#settle(entry, tokens, kind, nowMs);
+    this.#settle(entry, settlementOf(record, entry.exchange), record.status, nowMs);
   }
 
   /** Settles by forecast what has waited too long for its record, and forgets what is over. */
@@ -180,12 +204,12 @@ export class Ledger {
   #settleWithoutRecord(entry: Entry, nowMs: number): void {
     const { entry: model, backend } = entry.exchange;
     this.tally.request(model.model.id, backend.config.name, 'no_record');
-    const { tokens, kind } = settlementWithoutRecord(entry.exchange);
-    this.#settle(entry, tokens, kind, nowMs);
+    this.#settle(entry, settlementWithoutRecord(entry.exchange), 0, nowMs);
   }
 
-  #settle(entry: Entry, tokens: Tokens, kind: SettlementKind, nowMs: number): void {
-    const { id, entry: model, reservation } = entry.exchange;
+  #settle(entry: Entry, { tokens, kind }: Settlement, status: number, nowMs: number): void {
+    const { exchange } = entry;
+    const { id, entry: model, reservation } = exchange;
     this.#load.settle(reservation, tokens.prompt + tokens.completion, nowMs);
     this.tally.tokens(model.model.id, tokens);
     this.tally.settled(kind);
@@ -193,5 +217,6 @@ export class Ledger {
     this.#awaiting.delete(id);
     entry.sinceMs = nowMs;
     this.#settled.set(id, entry);
+    this.#onSettled({ exchange, tokens, kind, status });
   }
 }

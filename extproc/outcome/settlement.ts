@@ -11,7 +11,8 @@ export interface Forecast {
   readonly stream: boolean;
 }
 
-interface Settlement {
+/** What an exchange took, and how that is known. */
+export interface Settlement {
   readonly tokens: Tokens;
   readonly kind: SettlementKind;
 }

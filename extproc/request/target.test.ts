@@ -73,10 +73,10 @@ const POSTS: [path: string, expected: string][] = [
   ['/V1/chat/completions', 'route_not_found'],
   ['/v1/responses-api', 'route_not_found'],
   ['/v1/audio', 'route_not_found'],
-  ['/v1/usage', 'route_not_found'],
   // What only GET answers.
   ['/v1/models', 'method_not_allowed'],
   ['/v1/models/llama', 'method_not_allowed'],
+  ['/v1/usage', 'method_not_allowed'],
   ['/readyz', 'method_not_allowed'],
   // Names that cannot be.
   [`${CHAT}/a%2`, 'invalid_parameter'],
@@ -94,6 +94,8 @@ for (const [path, expected] of POSTS) {
 }
 
 const OTHERS: [method: string, path: string, expected: string][] = [
+  ['GET', '/v1/usage', 'usage'],
+  ['GET', '/usage?version=1', 'usage'],
   ['GET', '/v1/models', 'models'],
   ['HEAD', '/v1/models', 'models'],
   ['GET', '/v1/models/', 'models'],

@@ -15,9 +15,11 @@ export type Target =
     }
   | { readonly kind: 'models' }
   | { readonly kind: 'model'; readonly name: string }
+  | { readonly kind: 'usage' }
   | { readonly kind: 'ready' };
 
 const MODELS_PATH = '/v1/models';
+const USAGE_PATH = '/v1/usage';
 const READY_PATHS = ['/readyz', '/health'];
 /** Longest part of an unknown path that its error repeats. */
 const MAX_SHOWN_PATH_CHARACTERS = 100;
@@ -64,6 +66,7 @@ export function parseTarget(method: string, path: string, accept: string | undef
 
   if (READY_PATHS.includes(written)) return getOnly(method, { kind: 'ready' });
   const versioned = inPath === undefined && asked.length > 0 ? `/v1${written}` : written;
+  if (versioned === USAGE_PATH) return getOnly(method, { kind: 'usage' });
   return findModels(method, versioned) ?? findInference(method, versioned, query) ?? refusePath(method, written);
 }
 

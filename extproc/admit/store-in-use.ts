@@ -1,0 +1,133 @@
+import type { LimitStoreSettings } from '../../agent/table/limit-store-settings.ts';
+import { OnStoreFailure } from '../../proto/gen/fairlead/v1/table_pb.js';
+import { GuardedStore, type OnStoreFailure as Policy, type SharedStore } from './guarded-store.ts';
+import type { LimitStore } from './limit-store.ts';
+import { AgentCount } from './local-share.ts';
+import { MemoryStore } from './memory-store.ts';
+import { MissingStore } from './missing-store.ts';
+import { StoreUnavailable, ValkeyConnection } from './valkey-connection.ts';
+import { ValkeyStore } from './valkey-store.ts';
+
+/** What was counted of a shared store since the start, over all that were in use. */
+interface StoreCounts {
+  readonly failures: number;
+  readonly withoutStore: number;
+}
+
+interface StoreInUseOptions {
+  /** Milliseconds since the epoch. */
+  readonly epochMs: () => number;
+  /** Milliseconds of a clock that never goes back. */
+  readonly nowMs: () => number;
+  /** Hears why the shared store fails, and undefined when it does not any more. */
+  readonly onChange: (failure: string | undefined) => void;
+}
+
+interface Shared {
+  readonly guarded: GuardedStore;
+  readonly store: SharedStore & { close(): void };
+}
+
+/** What was reserved in a store that is not in use any more is settled there for so long, milliseconds. */
+const CLOSE_AFTER_MS = 60_000;
+
+const POLICIES: Readonly<Record<OnStoreFailure, Policy>> = {
+  [OnStoreFailure.UNSPECIFIED]: 'local',
+  [OnStoreFailure.LOCAL]: 'local',
+  [OnStoreFailure.DENY]: 'deny',
+  [OnStoreFailure.ALLOW]: 'allow',
+};
+
+/** The store that the table asks for: the memory of this process, or a Valkey with that memory behind it. */
+export class StoreInUse {
+  /** This agent's own counts. */
+  readonly local: MemoryStore;
+  readonly #options: StoreInUseOptions;
+  readonly #agents = new AgentCount();
+  #shared: Shared | undefined;
+  /** Of stores that are not in use any more. */
+  #before: StoreCounts = { failures: 0, withoutStore: 0 };
+
+  constructor(options: StoreInUseOptions) {
+    const { epochMs, nowMs } = options;
+    this.#options = options;
+    this.local = new MemoryStore({ nowMs: epochMs, agents: () => this.#agents.at(nowMs()) });
+  }
+
+  get current(): LimitStore {
+    return this.#shared?.guarded ?? this.local;
+  }
+
+  /** Whether the store is shared with other agents. */
+  get isShared(): boolean {
+    return this.#shared !== undefined;
+  }
+
+  /** Why the shared store cannot be asked now; undefined while it can, and where there is none. */
+  get failure(): string | undefined {
+    return this.#shared?.guarded.failure;
+  }
+
+  get counts(): StoreCounts {
+    const now = this.#shared?.guarded.counts ?? { failures: 0, withoutStore: 0 };
+    return {
+      failures: this.#before.failures + now.failures,
+      withoutStore: this.#before.withoutStore + now.withoutStore,
+    };
+  }
+
+  /** So many agents share what is limited. */
+  tellAgents(agents: number): void {
+    this.#agents.tell(agents, this.#options.nowMs());
+  }
+
+  /** Follows the table from now on. What is reserved by then is settled where it was reserved. */
+  follow({ valkey, onFailure, timeoutMs }: LimitStoreSettings): void {
+    const last = this.#shared;
+    this.#before = this.counts;
+    this.#shared = undefined;
+    if (last !== undefined) this.#retire(last);
+    if (valkey === undefined) return this.#options.onChange(undefined);
+    const store = 'missing' in valkey ? new MissingStore(new StoreUnavailable(valkey.missing)) : connect(valkey);
+    const { local } = this;
+    // One that is being replaced does not speak for the one in use.
+    const onChange = (failure: string | undefined) => {
+      if (this.#shared?.store === store) this.#options.onChange(failure);
+    };
+    const policy = POLICIES[onFailure] ?? 'local';
+    this.#shared = {
+      guarded: new GuardedStore({ shared: store, local, onFailure: policy, timeoutMs, onChange }),
+      store,
+    };
+    this.#options.onChange(undefined);
+  }
+
+  /** To be called each second. */
+  expire(): void {
+    this.local.expire();
+  }
+
+  /** Asks the shared store nothing more. */
+  close(): void {
+    this.#shared?.guarded.close();
+    this.#shared?.store.close();
+  }
+
+  #retire({ guarded, store }: Shared): void {
+    guarded.close();
+    setTimeout(() => store.close(), CLOSE_AFTER_MS).unref();
+  }
+}
+
+function connect(valkey: Exclude<LimitStoreSettings['valkey'], undefined | { missing: string }>): ValkeyStore {
+  const { url, username, password, ca, cluster } = valkey;
+  return new ValkeyStore({
+    connection: new ValkeyConnection({
+      url,
+      cluster,
+      ...(username !== '' && { username }),
+      ...(password !== undefined && { password }),
+      ...(ca !== undefined && { ca }),
+    }),
+  });
+}
