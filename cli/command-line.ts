@@ -42,7 +42,11 @@ function addUp(program: Command): void {
     .option('--sim-control <host:port>', 'where faults of simulated pods are ordered, with --sim')
     .option('--concurrency <n>', "Envoy's worker threads (default: one per core)", wholeNumber)
     .option('--log-level <level>', 'debug tells every pick', logLevel, 'info')
-    .option('--log-dir <dir>', 'where the logs go (default: under ~/.local/state/fairlead)')
+    .option(
+      '--log-dir <dir>',
+      'where the logs, and what budgets have spent, go (default: under ~/.local/state/fairlead)',
+    )
+    .option('--usage-records <file>', 'also write what each request took, a line of JSON each')
     .action(async (dir, options, command) => {
       if (options.simControl && !options.sim) command.error('error: --sim-control is of use with --sim only');
       const { up } = await import('./up/up.ts');
@@ -181,6 +185,8 @@ function addExtproc(program: Command): void {
     .requiredOption('--run-dir <dir>', 'directory shared with this Envoy')
     .option('--node-id <name>', 'name of this node in reports', 'node')
     .option('--access-log <file>', "Envoy's JSON access log", '/dev/stdout')
+    .option('--usage-records <file>', 'what each request took, a line of JSON each: a file, or stdout')
+    .option('--counters-file <file>', 'where what is counted in memory survives a restart')
     .option('--probe-listen <host:port>', 'where /livez and /readyz answer, also before there is a table', hostPort)
     .addOption(
       new Option('--stop-grace <duration>', 'how long SIGTERM waits for Envoy to end first')

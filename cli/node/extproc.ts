@@ -2,6 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { AdminAddress } from '../../agent/admin/admin-server.ts';
 import { runDataPlane } from '../../extproc/data-plane.ts';
 import { createLog } from '../../telemetry/log.ts';
+import { openUsageLog } from '../../telemetry/usage-log.ts';
 import { envoyListens } from '../process/envoy-admin.ts';
 import { untilStopped } from '../process/stop-signal.ts';
 import { AgentThread } from './agent-thread.ts';
@@ -15,6 +16,10 @@ interface ExtprocOptions {
   readonly runDir: string;
   readonly nodeId: string;
   readonly accessLog: string;
+  /** Where what each request took is written: a file, or "stdout". */
+  readonly usageRecords?: string;
+  /** Where what this process counts in its memory is kept. */
+  readonly countersFile?: string;
   readonly logLevel: string;
   /** Where the health of this process is told, whatever table it has. */
   readonly probeListen?: AdminAddress;
@@ -45,7 +50,11 @@ export async function runExtproc(options: ExtprocOptions): Promise<void> {
   });
   const signal = AbortSignal.any([released(stopped, run.envoyAdminSocket, options.stopGrace), agent.failed]);
   try {
-    await runDataPlane({ socketPath: run.extprocSocket, agent: agent.worker, log, signal });
+    const { countersFile, usageRecords } = options;
+    const lost = (reason: string) => log.warn({ event: 'usage.lost', file: usageRecords, reason });
+    const usage = usageRecords === undefined ? undefined : openUsageLog(usageRecords, lost);
+    const kept = { ...(countersFile !== undefined && { countersFile }), ...(usage && { usage }) };
+    await runDataPlane({ socketPath: run.extprocSocket, agent: agent.worker, log, signal, ...kept });
   } finally {
     await agent.stop();
   }

@@ -24,6 +24,7 @@ interface UpOptions {
   readonly concurrency?: number;
   readonly logLevel: string;
   readonly logDir?: string;
+  readonly usageRecords?: string;
 }
 
 /** The launcher that children are started by, so that they run on the same Node. */
@@ -164,7 +165,7 @@ class LocalGateway {
   }
 
   #startChildren(binary: string): void {
-    const { sim, simControl, directory, logLevel, concurrency } = this.#options;
+    const { sim, simControl, directory, logs, logLevel, concurrency, usageRecords } = this.#options;
     if (sim) {
       const control = simControl === undefined ? [] : ['--control', simControl];
       this.#startChild('simulator', [FAIRLEAD, 'sim', directory, ...control]);
@@ -176,6 +177,8 @@ class LocalGateway {
       ...['--run-dir', this.#run.path],
       ...['--node-id', NODE_ID],
       ...['--access-log', this.#accessLogPath],
+      ...['--counters-file', join(logs, 'counters.json')],
+      ...(usageRecords === undefined ? [] : ['--usage-records', usageRecords]),
       ...['--log-level', logLevel],
     ]);
     this.#startChild('envoy', envoyCommand(this.#run, { binary, nodeId: NODE_ID, concurrency }));
