@@ -97,6 +97,7 @@ describe('validate', () => {
       valid: false,
       modelDeployments: 0,
       inferenceGateways: 0,
+      consumers: 0,
       pods: 0,
       problems: [
         {
@@ -111,6 +112,33 @@ describe('validate', () => {
       ],
     });
     assert.equal(code, 1);
+  });
+
+  test('consumers are counted, and what is wrong with one is told at its field, keys not shown', async t => {
+    const alice = (spec: string) => `apiVersion: fairlead.dev/v1alpha1
+kind: Consumer
+metadata: {name: alice}
+spec:
+${spec}`;
+    const right = await validated(t, { 'a.yaml': model('a', STATIC), 'c.yaml': alice('  models: [turbo]\n') });
+    assert.equal(right.written, '1 ModelDeployment, 0 InferenceGateways, 1 Consumer: no problems\n');
+    const wrong = await validated(t, {
+      'c.yaml': alice(`  apiKeys:
+    - sha256: fl-Zm9yLXRlc3RzLW9ubHktbm90LWEta2V5
+  limits:
+    - {requests: 100, per: minute}
+    - {requests: 5}
+  budget: {amount: 100.00, currency: EUR, period: month}
+`),
+    });
+    assert.equal(
+      wrong.written,
+      'c.yaml:6:15: error: spec.apiKeys[0].sha256: this looks like a key: keep it secret and run `fairlead keys new`, which prints its digest\n' +
+        'c.yaml:9:7: error: spec.limits[1]: needs `per`: expected one of `second`, `minute`, `hour`, `day` or `month`\n' +
+        'c.yaml:10:20: error: spec.budget.amount: expected an amount as a string such as `"0.10"`, with at most six decimals, got `100`; did you mean `"100"`?\n' +
+        '0 ModelDeployments, 0 InferenceGateways: 3 errors\n',
+    );
+    assert.equal(wrong.code, 1);
   });
 
   test('a path that does not exist is a wrong call', async () => {

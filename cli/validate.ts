@@ -36,6 +36,7 @@ export async function validate(paths: readonly string[], options: ValidateOption
   const found = {
     modelDeployments: reading.state.modelDeployments.size,
     inferenceGateways: reading.state.gateways.length,
+    consumers: reading.state.consumers.size,
     pods: reading.state.pods.size,
   };
   if (output === 'json') out.write(json({ valid, ...found, problems }));
@@ -60,13 +61,14 @@ function withoutPods(planned: Plan): Plan {
 }
 
 function summary(
-  found: Record<'modelDeployments' | 'inferenceGateways' | 'pods', number>,
+  found: Record<'modelDeployments' | 'inferenceGateways' | 'consumers' | 'pods', number>,
   problems: readonly Problem[],
 ): string {
-  const { modelDeployments, inferenceGateways, pods } = found;
+  const { modelDeployments, inferenceGateways, consumers, pods } = found;
   const read = [
     count(modelDeployments, 'ModelDeployment'),
     count(inferenceGateways, 'InferenceGateway'),
+    ...(consumers === 0 ? [] : [count(consumers, 'Consumer')]),
     ...(pods === 0 ? [] : [count(pods, 'Pod')]),
   ].join(', ');
   return `${read}: ${problemCount(problems) || 'no problems'}`;

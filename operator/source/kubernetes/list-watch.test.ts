@@ -46,7 +46,7 @@ const cut: Reply = response => {
 const nothing: Reply = () => {};
 
 /** A replica that follows a server which gives these replies in turn, then the last for ever. */
-async function following(t: TestContext, replies: readonly Reply[], { idleMs = 10_000 } = {}) {
+async function following(t: TestContext, replies: readonly Reply[], { idleMs = 10_000, optional = false } = {}) {
   const requests: URLSearchParams[] = [];
   const server = createServer((request, response) => {
     const reply = replies[Math.min(requests.length, replies.length - 1)] ?? nothing;
@@ -71,6 +71,7 @@ async function following(t: TestContext, replies: readonly Reply[], { idleMs = 1
     api: new ApiConnection(kubeConfigAccess(kubeConfig), idleMs),
     collection: { groupVersion: '/api/v1', plural: 'pods', namespace: 'ml', fieldSelector: 'a=b' },
     replica,
+    optional,
     signal: abort.signal,
     onChange: ring,
     onEvent: event => {
@@ -88,7 +89,10 @@ async function following(t: TestContext, replies: readonly Reply[], { idleMs = 1
   const until = async (expected: string) => {
     while (names() !== expected) await changed.promise;
   };
-  return { requests, replica, events, until };
+  const untilSynced = async () => {
+    while (!replica.synced) await changed.promise;
+  };
+  return { requests, replica, events, until, untilSynced };
 }
 
 const kinds = (requests: readonly URLSearchParams[]) =>
@@ -99,6 +103,34 @@ const kinds = (requests: readonly URLSearchParams[]) =>
   });
 
 suite('a list-watch', { timeout }, () => {
+  test('of a collection that may not be known has nothing in it until it is, and says so once', async t => {
+    const listed = open(line('ADDED', object('a', 1)), listedAt(5));
+    const replies = [status(404), status(404), status(404), listed];
+    const { until, untilSynced, events, replica } = await following(t, replies, { optional: true });
+    await untilSynced();
+    assert.equal(replica.values.size, 0);
+    await until('a');
+    assert.deepEqual(events, [
+      { event: 'source.not_installed', collection: '/api/v1/namespaces/ml/pods', reason: 'told 404' },
+      { event: 'source.listed', collection: '/api/v1/namespaces/ml/pods', list: 'streamed', objects: 1 },
+    ]);
+  });
+
+  test('of a collection that may not be known keeps what it knew when that is gone', async t => {
+    const a = line('ADDED', object('a', 1));
+    const { until, events, replica } = await following(
+      t,
+      [ends(a, listedAt(5)), status(404), status(403), open(line('ADDED', object('b', 6)))],
+      { optional: true },
+    );
+    await until('a b');
+    assert.ok(replica.synced);
+    assert.deepEqual(
+      events.map(({ event }) => event),
+      ['source.listed', 'source.not_installed', 'source.interrupted'],
+    );
+  });
+
   test('streams its list where the server can, and goes on in the same watch', async t => {
     const a = line('ADDED', object('a', 1));
     const { until, requests, events } = await following(t, [open(a, listedAt(5), line('ADDED', object('b', 6)))]);
