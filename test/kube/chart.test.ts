@@ -389,13 +389,32 @@ suite('the chart', () => {
     }
   });
 
-  test('the dashboard shows metrics that there are', () => {
-    const dashboard = read('dashboards', 'fairlead.json');
-    const known = new Set<string>(Object.values(METRICS).map(({ name }) => name));
-    const shown = [...dashboard.matchAll(/fairlead_[a-z_]+/g)].map(([name]) => name.replace(/_bucket$/, ''));
-    assert.ok(shown.length > 10);
+  test('the dashboard shows metrics that there are, by labels that they have', () => {
+    const { panels } = JSON.parse(read('dashboards', 'fairlead.json')) as {
+      panels: { targets?: { expr: string }[] }[];
+    };
+    const labels = new Map<string, readonly string[]>(Object.values(METRICS).map(({ name, labels }) => [name, labels]));
+    const expressions = panels.flatMap(({ targets = [] }) => targets.map(({ expr }) => expr));
+    assert.ok(expressions.length > 10);
+    for (const expression of expressions) {
+      const shown = [...expression.matchAll(/(fairlead_[a-z_]+?)(?:_bucket)?\{(.*?)\}/g)];
+      const known = ['namespace', 'pod', 'le', ...shown.flatMap(([, name = '']) => labels.get(name) ?? [name])];
+      const asked = [
+        ...shown.flatMap(([, , selector = '']) => [...selector.matchAll(/(\w+)[!=]/g)].map(([, label]) => label)),
+        ...[...expression.matchAll(/by \((.*?)\)/g)].flatMap(([, names = '']) => names.split(', ')),
+      ];
+      assert.ok(shown.length > 0 && shown.every(([, name = '']) => labels.has(name)), expression);
+      assert.deepEqual(
+        [...new Set(asked)].filter(label => !known.includes(label ?? '')),
+        [],
+        expression,
+      );
+    }
+    const variables = [...read('dashboards', 'fairlead.json').matchAll(/label_values\((\w+)/g)].map(
+      ([, name = '']) => name,
+    );
     assert.deepEqual(
-      shown.filter(name => !known.has(name)),
+      variables.filter(name => !labels.has(name)),
       [],
     );
   });
