@@ -165,7 +165,7 @@ describe('a refusal', () => {
     const grant = admit(caller);
     const { code, message, retryAfterSeconds } = refusal(caller);
     assert.deepEqual([code, retryAfterSeconds], ['concurrency_exceeded', 1]);
-    assert.match(message, /1 requests at once for team-a, and 1 are running/);
+    assert.match(message, /1 request at once for team-a, and one is running\. llama can be asked once/);
     admission.release(grant);
     admit(caller);
   });
@@ -233,8 +233,8 @@ describe('a shadow limit', () => {
     assert.deepEqual(used(admit(caller)), [2, 2]);
     const counts = admission.tally.snapshot().checks.map(({ limit, outcome, count }) => `${limit} ${outcome} ${count}`);
     assert.deepEqual(counts, [
-      '1 requests per minute for team-a admitted 1',
-      '1 requests per minute for team-a shadowed 1',
+      '1 request per minute for team-a admitted 1',
+      '1 request per minute for team-a shadowed 1',
       '5 requests per minute for team-a admitted 2',
     ]);
   });

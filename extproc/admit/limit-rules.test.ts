@@ -18,7 +18,7 @@ describe('a rule is told as', () => {
     [limit('concurrency', 8, { each: [LimitEach.USER] }), '8 requests at once for each user of a'],
     [
       limit('inputTokens', 1, { models: ['llama', 'x/*'], endpoints: ['embeddings'], periodSeconds: 2_592_000 }),
-      '1 input tokens per month for a, on llama, x/*, at embeddings',
+      '1 input token per month for a, on llama, x/*, at embeddings',
     ],
   ];
   for (const [config, expected] of told) it(expected, () => assert.equal(ruleOf(config).text, expected));
@@ -28,9 +28,9 @@ describe('a rule is told as', () => {
       scope => compileRules(scope, 'ml/a', 'a', [limit('requests', 1)])[0]?.text,
     );
     assert.deepEqual(texts, [
-      '1 requests per minute for the model a',
-      '1 requests per minute for callers without a name',
-      '1 requests per minute for the gateway',
+      '1 request per minute for the model a',
+      '1 request per minute for callers without a name',
+      '1 request per minute for the gateway',
     ]);
   });
 });

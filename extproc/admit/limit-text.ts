@@ -60,7 +60,9 @@ export function countText(count: number): string {
  */
 export function limitText(scope: LimitScope, owner: string, unit: UnitName, limit: Limit): string {
   const period = periodText(limit.periodSeconds);
-  const amount = `${countText(Number(limit.amount))} ${UNIT_WORDS[unit]}${period === undefined ? '' : ` per ${period}`}`;
+  const noun =
+    limit.amount === 1n ? UNIT_WORDS[unit].replace('requests', 'request').replace('tokens', 'token') : UNIT_WORDS[unit];
+  const amount = `${countText(Number(limit.amount))} ${noun}${period === undefined ? '' : ` per ${period}`}`;
   const each = limit.each.map(value => EACH_WORDS.get(value)).filter(word => word !== undefined);
   const whom = each.length > 0 ? `each ${each.join(' and ')} of ${ownerText(scope, owner)}` : ownerText(scope, owner);
   const models = limit.models.length > 0 ? `, on ${limit.models.join(', ')}` : '';

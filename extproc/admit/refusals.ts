@@ -86,7 +86,8 @@ function spentText(hit: Hit): string {
 }
 
 function busyText({ limit, state }: Hit, { entry }: Subject): string {
-  return `The limit is ${limit.text}, and ${countText(state.used)} are running. ${entry.model.id} can be asked once one of them has ended.`;
+  const running = state.used === 1 ? 'one is' : `${countText(state.used)} are`;
+  return `The limit is ${limit.text}, and ${running} running. ${entry.model.id} can be asked once one of them has ended.`;
 }
 
 function usedText(hit: Hit, { entry }: Subject, tokens: ReservedTokens, retryAfterSeconds: number | undefined): string {
