@@ -122,6 +122,15 @@ local function taken(field)
   return tonumber(amount), bucket
 end
 
+-- `fields`: what was taken, as key, field, key, field and so on.
+local function begin_lease(id, fields, ends)
+  local key = LEASE_PREFIX .. id
+  redis.call('HSET', key, unpack(fields))
+  redis.call('PEXPIRE', key, KEPT_WHILE_HELD)
+  redis.call('ZADD', LEASES, text(ends), id)
+  redis.call('PEXPIRE', LEASES, KEPT_WHILE_HELD)
+end
+
 local function end_lease(id)
   redis.call('DEL', LEASE_PREFIX .. id)
   redis.call('ZREM', LEASES, id)

@@ -60,13 +60,7 @@ if #refused == 0 and id ~= '' then
       lease[#lease + 1] = text(amount) .. '@' .. (counter.period and text(counter.bucket) or '')
     end
   end
-  if #lease > 0 then
-    local key = LEASE_PREFIX .. id
-    redis.call('HSET', key, unpack(lease))
-    redis.call('PEXPIRE', key, KEPT_WHILE_HELD)
-    redis.call('ZADD', LEASES, text(now + tonumber(ARGV[3])), id)
-    redis.call('PEXPIRE', LEASES, KEPT_WHILE_HELD)
-  end
+  if #lease > 0 then begin_lease(id, lease, now + tonumber(ARGV[3])) end
 end
 
 local used, reset = {}, {}

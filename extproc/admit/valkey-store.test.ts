@@ -125,6 +125,36 @@ describe('valkey store', () => {
     }
   });
 
+  it('holds again what goes on, where it was given back or forgotten, and then gives it back once', async () => {
+    const store = await open();
+    const other = await open();
+    const client = server.client();
+    const lose = [
+      () => client.flushall(),
+      () => {
+        clock.nowMs += LEASE_MS;
+      },
+    ];
+    for (const loseIt of lose) {
+      const slot = charge(2, 1, held);
+      const tokens = charge(100, 10);
+      const [running, released] = [name(), name()];
+      for (const id of [running, released]) await store.reserve(id, [slot, tokens]);
+      store.release(released);
+      await store.flush();
+      await loseIt();
+      assert.equal(await used(other, slot), 0);
+      await store.renew();
+      await store.renew();
+      assert.equal(await used(other, slot), 1);
+      for (const id of [running, released]) store.settle(id, [slot, tokens], [1, 4]);
+      await store.flush();
+      assert.equal(await used(other, slot), 0);
+      assert.equal(await used(other, tokens), 8);
+    }
+    client.disconnect();
+  });
+
   it('charges the real amount once when it is settled after its lease', async () => {
     const store = await open();
     const other = await open();

@@ -20,6 +20,8 @@ const LEASES_KEY = `${PREFIX}leases`;
 /** Written to ask whether the server takes writes; nobody reads it. */
 const PROBE_ID = 'probe';
 
+const NOTHING_HELD: readonly StoreCharge[] = [];
+
 /** What `reserve.lua` returns. */
 type Reply = readonly [waitMs: number, refused: readonly number[], used: readonly number[], reset: readonly number[]];
 
@@ -37,7 +39,8 @@ export class ValkeyStore implements LimitStore {
   readonly #connection: ValkeyConnection;
   readonly #time: () => string;
   readonly #writer: StoreWriter;
-  readonly #open = new Set<string>();
+  /** What is reserved and not settled, and what of it is held. */
+  readonly #open = new Map<string, readonly StoreCharge[]>();
   readonly #renewing: NodeJS.Timeout;
 
   constructor({ connection, nowMs }: ValkeyStoreOptions) {
@@ -57,7 +60,7 @@ export class ValkeyStore implements LimitStore {
     try {
       const reply = await this.#ask(id, charges);
       const verdict = verdictOf(reply, charges);
-      if (verdict.admitted) this.#open.add(id);
+      if (verdict.admitted) this.#open.set(id, heldCharges(charges));
       return verdict;
     } catch (error) {
       // An error in the reply says that nothing was done; without a reply nobody knows.
@@ -67,17 +70,19 @@ export class ValkeyStore implements LimitStore {
     }
   }
 
-  release(id: string, charges: readonly Charge[]): void {
-    if (!this.#open.has(id)) return;
-    const held = charges.filter(({ counter }) => counter.window.kind === 'held');
-    if (held.length === 0) return;
-    this.#writer.push(['release', id, held.map(({ counter }) => storeCharge(counter, 0))], true);
+  release(id: string): void {
+    const held = this.#open.get(id);
+    if (held === undefined || held.length === 0) return;
+    this.#open.set(id, NOTHING_HELD);
+    this.#writer.push(['release', id, held], true);
   }
 
   settle(id: string, charges: readonly Charge[], amounts: readonly number[]): void {
-    if (!this.#open.delete(id)) return;
+    const held = this.#open.get(id);
+    if (held === undefined) return;
+    this.#open.delete(id);
     const real = charges.map(({ counter, amount }, i) => storeCharge(counter, amounts[i] ?? amount));
-    this.#writer.push(['settle', id, real], charges.some(holds));
+    this.#writer.push(['settle', id, real], held.length > 0);
   }
 
   add(charges: readonly Charge[]): void {
@@ -93,21 +98,28 @@ export class ValkeyStore implements LimitStore {
   }
 
   /**
-   * Asks whether reservations could be made, by making one of a counter of its own.
+   * Asks whether reservations could be made, by making one of a counter of its own, and begins to renew what
+   * there is, since the server may have been away for long or have come back empty.
    * @throws StoreUnavailable
    */
   async probe(): Promise<void> {
     const window = { kind: 'sliding', periodMs: 1_000 } as const;
     const counter: Counter = { key: PROBE_ID, limit: Number.POSITIVE_INFINITY, window, shadow: true };
     await this.#ask(PROBE_ID, [{ counter, amount: 1 }]);
+    this.renew();
   }
 
   /** Renews the leases of all that is not settled. A failure is left to the next time. */
   async renew(): Promise<void> {
-    const ids = [...this.#open];
+    const ids = [...this.#open.keys()];
     for (let from = 0; from < ids.length; from += MAX_RENEWED) {
-      const some = JSON.stringify(ids.slice(from, from + MAX_RENEWED));
-      await this.#connection.run('renew', [LEASES_KEY], [this.#time(), `${LEASE_MS}`, some]).catch(() => undefined);
+      const some = ids.slice(from, from + MAX_RENEWED).flatMap(id => {
+        // What was settled since is over.
+        const held = this.#open.get(id);
+        return held === undefined ? [] : [[id, held]];
+      });
+      const args = [this.#time(), `${LEASE_MS}`, JSON.stringify(some)];
+      await this.#connection.run('renew', [LEASES_KEY], args).catch(() => undefined);
     }
   }
 
@@ -138,6 +150,13 @@ export class ValkeyStore implements LimitStore {
 
 function holds({ counter }: Charge): boolean {
   return counter.window.kind === 'held';
+}
+
+function heldCharges(charges: readonly Charge[]): readonly StoreCharge[] {
+  if (!charges.some(holds)) return NOTHING_HELD;
+  return charges.flatMap(charge =>
+    holds(charge) && charge.amount > 0 ? [storeCharge(charge.counter, charge.amount)] : [],
+  );
 }
 
 function storeCharge({ key, window }: Counter, amount: number): StoreCharge {
