@@ -1,6 +1,7 @@
 import type { WriteStream } from 'node:tty';
 import pc, { createColors } from 'picocolors';
 import type { Plan } from '../../operator/plan/plan.ts';
+import { AuthenticationMode } from '../../proto/gen/fairlead/v1/table_pb.js';
 import { tableText } from '../ask/table-text.ts';
 import { publicName, readiness } from './model-changes.ts';
 
@@ -50,7 +51,7 @@ export class Screen {
         '',
         this.#paint.bold('Fairlead is ready.'),
         '',
-        ...urls.map(url => `  OpenAI API   ${this.#paint.cyan(`${url}/v1`)}   (no key needed)`),
+        ...urls.map(url => `  OpenAI API   ${this.#paint.cyan(`${url}/v1`)}   (${needed(plan)})`),
         `  Metrics      http://${reachable(adminAddress)}:${adminPort}/metrics`,
         `  Logs         ${logs}`,
         '',
@@ -106,12 +107,37 @@ function tryIt(base: string, plan: Plan): string[] {
   );
   if (!chat) return [];
   const name = chat[1].aliases[0] ?? chat[1].id;
+  const credential = credentialOf(plan) === undefined ? '' : ` -H "authorization: Bearer $${VARIABLE}"`;
   return [
     '  Try it:',
-    `    curl ${base}/v1/chat/completions -H 'content-type: application/json' \\`,
+    `    curl ${base}/v1/chat/completions -H 'content-type: application/json'${credential} \\`,
     `      -d '{"model": "${name}", "messages": [{"role": "user", "content": "Hello"}]}'`,
     '',
   ];
+}
+
+/** Where the example has the credential from. */
+const VARIABLE = 'KEY';
+
+/** What callers must show; undefined where nothing is asked for. */
+function credentialOf({ gateway: { authentication } }: Plan): string | undefined {
+  switch (authentication?.mode) {
+    case AuthenticationMode.AUTHENTICATION_API_KEYS:
+      return 'an API key';
+    case AuthenticationMode.AUTHENTICATION_JWT:
+      return 'a token';
+    case AuthenticationMode.AUTHENTICATION_API_KEYS_OR_JWT:
+      return 'an API key or a token';
+    default:
+      return undefined;
+  }
+}
+
+function needed(plan: Plan): string {
+  const credential = credentialOf(plan);
+  if (credential === undefined) return 'no key needed';
+  const consumers = plan.consumers.size === 1 ? '1 consumer' : `${plan.consumers.size.toLocaleString('en')} consumers`;
+  return `asks for ${credential}; ${consumers}`;
 }
 
 /** An address that a client on this machine can use. */
