@@ -292,6 +292,32 @@ describe('guarded store', () => {
     });
   });
 
+  it('needs few rights, and says which one is missing', async () => {
+    const server = await startServer();
+    const client = server.client();
+    const rights = ['eval', 'evalsha', 'info', 'time', 'get', 'set', 'incrby', 'decrby', 'del', 'pexpire'];
+    rights.push('hget', 'hmget', 'hgetall', 'hset', 'hdel', 'hincrby', 'zadd', 'zrem', 'zscore', 'zrangebyscore');
+    const user = ['SETUSER', 'limits', 'on', '>secret', '~fairlead:{limits}:*', ...rights.map(right => `+${right}`)];
+    await client.call('ACL', ...user);
+    const opened = openAgent(server, 'local', { address: { username: 'limits', password: 'secret' } });
+    const { guarded, shared } = opened;
+    await inUse(opened);
+    for (const amount of [0, 3, 20]) {
+      const charges: Charge[] = [charge(10, 4), charge(10, 4, budget), charge(10, 4, held)];
+      const id = name();
+      assert.equal((await guarded.reserve(id, charges)).admitted, true);
+      await shared.renew();
+      guarded.release(id, charges);
+      guarded.settle(id, charges, [amount, amount, amount]);
+      await tellAll(opened);
+      assert.equal(await usedShared(opened, charges[1] as Charge), amount);
+    }
+    await client.call('ACL', 'SETUSER', 'limits', '-zadd');
+    client.disconnect();
+    await decidedAlone(opened, [charge(10, 1)]);
+    assert.match(guarded.failure ?? '', /may not do what is needed/);
+  });
+
   it('speaks TLS, and only to whom the authority vouches for', async () => {
     const authority = new Authority();
     const stranger = new Authority();

@@ -116,7 +116,7 @@ function failureText(error: unknown): string {
   if (inner !== undefined) return failureText(inner);
   const text = error instanceof Error ? error.message : String(error);
   if (/^(WRONGPASS|NOAUTH)\b/.test(text)) return `the server refuses the user name or the password (${text})`;
-  if (text.startsWith('NOPERM')) return `the user may not do what is needed (${text})`;
+  if (/^NOPERM\b|can't run this command/.test(text)) return `the user may not do what is needed (${text})`;
   if (text.startsWith('OOM')) return `the server's memory is full (${text})`;
   return text;
 }
