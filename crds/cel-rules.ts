@@ -209,7 +209,7 @@ function limitRules(): CelRule[] {
 
 function modelPatternRules(): CelRule[] {
   const message = 'the only wildcard is *, which is any characters';
-  return [...nameRules('a model', true), { rule: `!self.matches(r'${OTHER_WILDCARD_PATTERN}')`, message }];
+  return [...nameRules('a model', false), { rule: `!self.matches(r'${OTHER_WILDCARD_PATTERN}')`, message }];
 }
 
 function moneyRules(): CelRule[] {

@@ -28,7 +28,7 @@ describe('a Consumer that is right', () => {
         ],
         jwt: [
           { issuer: 'https://id.example', subject: 'abc', claims: { 'org.team': 'a' } },
-          { issuer: 'https://id.example', claims: { azp: 'batch' } },
+          { issuer: 'https://id.example', claims: { azp: 'batch', 'https://acme.example/team': 'a' } },
         ],
         users: ['alice', 'Alice L.'],
       }),
@@ -42,7 +42,7 @@ describe('a Consumer that is right', () => {
       ],
       jwt: [
         { issuer: 'https://id.example', claims: { 'org.team': 'a', sub: 'abc' } },
-        { issuer: 'https://id.example', claims: { azp: 'batch' } },
+        { issuer: 'https://id.example', claims: { azp: 'batch', 'https://acme.example/team': 'a' } },
       ],
       users: ['alice', 'Alice L.'],
     });
@@ -51,7 +51,7 @@ describe('a Consumer that is right', () => {
   test('may use all models, some or none', () => {
     assert.equal(specOf('Consumer', consumer({})).models, undefined);
     assert.deepEqual(specOf('Consumer', consumer({ models: [] })).models, []);
-    const models = ['llama', 'meta-llama/*', '*-instruct', '*'];
+    const models = ['llama', 'llama@2', 'meta-llama/*', '*-instruct', '*'];
     assert.deepEqual(specOf('Consumer', consumer({ models })).models, models);
   });
 
@@ -167,9 +167,11 @@ describe('a Consumer that is wrong', () => {
     ],
     ['a user twice', { users: ['a', 'b', 'a'] }, 'value spec.users[2]: `a` is users[0] already'],
     [
-      'a version of a model',
-      { models: ['a@1'] },
-      'value spec.models[0]: `a@1` may not contain `@`: it separates a name from its version',
+      'models by other wildcards, and by names that nobody has',
+      { models: ['a?', '', ' a'] },
+      'value spec.models[0]: expected an id, an alias or a pattern whose only wildcard is `*`, which is any characters, `/` too, got `a?`',
+      'value spec.models[1]: expected a name, got an empty string',
+      'value spec.models[2]: ` a` begins or ends with a space',
     ],
     [
       'an amount that is a number',

@@ -52,7 +52,9 @@ const specSchema = z.strictObject({
     .array(modelPattern())
     .max(MAX_MODELS)
     .optional()
-    .describe('Models that it may use, by id, alias or pattern with `*`; all when absent, none when empty.'),
+    .describe(
+      'Models that it may use, by id (`id@version` for one version), alias or pattern with `*`; all when absent, none when empty.',
+    ),
   limits: limits().prefault([]).describe('How much it may ask for.'),
   budget: budgetSchema.optional().describe('How much it may spend; any amount when absent.'),
   explain: z

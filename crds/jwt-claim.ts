@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { expecting } from './wording.ts';
 
-/** Names of claims by which dots join levels; one that has dots itself cannot be named. */
+/** Names of claims, joined by dots from level to level; `https://acme.example/team` is a name, too. */
 const CLAIM_PATH = /^[A-Za-z0-9_:/-]{1,128}([.][A-Za-z0-9_:/-]{1,128}){0,7}$/;
 const MAX_ISSUER_CHARACTERS = 1_024;
 

@@ -159,7 +159,7 @@ const WRONG: readonly [what: string, document: Fields, said: RegExp][] = [
   ['an end that is no time', consumer({ apiKeys: [{ sha256: DIGEST, expires: 'soon' }] }), /date-time/],
   ['tokens of everybody', consumer({ jwt: [{ issuer: 'https://a' }] }), /every token of the issuer would fit/],
   ['tokens of two subjects', consumer({ jwt: [{ issuer: 'a', subject: 'x', claims: { sub: 'y' } }] }), /one must go/],
-  ['a version of a model', consumer({ models: ['a@1'] }), /may not contain @/],
+  ['a model between spaces', consumer({ models: [' a'] }), /begin or end with a space/],
   ['another wildcard', consumer({ models: ['a?'] }), /the only wildcard is \*/],
   ['a limit without a period', consumer({ limits: [{ requests: 1 }] }), /needs per/],
   ['concurrency by the hour', consumer({ limits: [{ concurrency: 1, per: 'hour' }] }), /has none/],
@@ -252,13 +252,13 @@ suite('the custom resource definitions, on a real API server', () => {
       { secretRef: { name: 'ci' } },
     ];
     const jwt = [{ issuer: 'https://a', subject: 'x', claims: { 'org.team': 'a' } }];
-    await apply(consumer({ apiKeys, jwt, users: ['al'], models: ['llama', 'org/*'], limits, budget }));
+    await apply(consumer({ apiKeys, jwt, users: ['al'], models: ['llama@2', 'org/*'], limits, budget }));
     const stored = JSON.parse(await cluster.kubectl(['get', 'consumer', 'alice', '-o', 'json'])) as { spec: Fields };
     assert.deepEqual(stored.spec, {
       apiKeys: [apiKeys[0], { secretRef: { name: 'ci', key: 'api-key' } }],
       jwt,
       users: ['al'],
-      models: ['llama', 'org/*'],
+      models: ['llama@2', 'org/*'],
       limits: limits.map(limit => ({ each: [], shadow: false, ...limit })),
       budget: { ...budget, warnAt: 80 },
       explain: { allow: false },
