@@ -228,6 +228,24 @@ describe('valkey store', () => {
     assert.equal(await used(await open(), tokens), 10);
   });
 
+  it('frees nothing early, and nothing later, for a clock that was set back', async () => {
+    const store = await open();
+    const tokens = charge(10, 5);
+    clock.nowMs += 1_000 - (clock.nowMs % 1_000);
+    const takenMs = clock.nowMs;
+    store.add([tokens]);
+    await store.flush();
+    clock.nowMs -= 90_000;
+    assert.equal((await store.reserve(name(), [tokens])).admitted, true);
+    assert.equal((await store.reserve(name(), [tokens])).admitted, false);
+    await store.renew();
+    clock.nowMs = takenMs + 60_999;
+    await store.renew();
+    assert.equal(await used(store, tokens), 10);
+    clock.nowMs += 1;
+    assert.equal(await used(store, tokens), 0);
+  });
+
   it('counts by any text', async () => {
     const store = await open();
     const odd = charge(1, 1);
