@@ -70,7 +70,7 @@ function provider({ name, issuer, jwksUrl, audiences }: JwtIssuer): JwtProviderJ
       httpUri: { uri: jwksUrl, cluster: jwksClusterName(name), timeout: duration(JWKS_TIMEOUT_MS) },
       cacheDuration: duration(JWKS_REFRESH_MS),
       // Fetched ahead and in the background: an issuer that is away costs new keys, not the tokens of the known ones,
-      // and holds up no listener.
+      // and holds up no listener. A listener that changes begins without any, and its first tokens wait for them.
       asyncFetch: { fastListener: true, failedRefetchDuration: duration(JWKS_RETRY_MS) },
     },
   };
