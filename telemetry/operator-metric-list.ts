@@ -12,7 +12,7 @@ export const OPERATOR_METRICS = {
     name: 'fairlead_operator_table_info',
     type: 'gauge',
     labels: ['version'],
-    help: 'Always 1; `version` is that of the last planned route table.',
+    help: 'Always 1; `version` is that of the route table that is published.',
   },
   models: {
     name: 'fairlead_operator_models',
@@ -25,6 +25,24 @@ export const OPERATOR_METRICS = {
     type: 'gauge',
     labels: [],
     help: 'Endpoints in the route table; a pod that serves several models counts for each.',
+  },
+  consumers: {
+    name: 'fairlead_operator_consumers',
+    type: 'gauge',
+    labels: [],
+    help: 'Consumers in the route table.',
+  },
+  budgetEvents: {
+    name: 'fairlead_operator_budget_events_total',
+    type: 'counter',
+    labels: ['event'],
+    help: 'Budgets that passed their threshold (`warning`) or were used up (`exhausted`), each once a period.',
+  },
+  storeFailures: {
+    name: 'fairlead_operator_agents_without_limit_store',
+    type: 'gauge',
+    labels: [],
+    help: 'Connected agents that do not reach the store of limits.',
   },
   plan: {
     name: 'fairlead_operator_plan_seconds',

@@ -9,7 +9,7 @@ import type { LeaderState } from '../../operator/leader/candidate.ts';
 import { Election } from '../../operator/leader/election.ts';
 import { LeaderLabel } from '../../operator/leader/leader-label.ts';
 import type { Plan } from '../../operator/plan/plan.ts';
-import { Publisher } from '../../operator/publish/publisher.ts';
+import { type ConnectedAgent, Publisher } from '../../operator/publish/publisher.ts';
 import { type ClusterReading, type SourceEvent, watchCluster } from '../../operator/source/kubernetes.ts';
 import type { StatusEvent } from '../../operator/status/seeded-statuses.ts';
 import {
@@ -34,6 +34,7 @@ const ALARMS: ReadonlySet<string> = new Set([
   'agent.unauthenticated',
   'agent.refused',
   'leader.label_failed',
+  'limit_store.failed',
   'leader.lease_failed',
   'source.not_installed',
   'source.state_failed',
@@ -92,7 +93,9 @@ class ClusterOperator {
     });
     this.#metrics = new OperatorMetrics({
       leading: () => this.#state === 'leading',
+      version: () => this.#publisher.version,
       agents: () => this.#publisher.agents().length,
+      withoutLimitStore: () => this.#publisher.agents().filter(lacksLimitStore).length,
       streams: () => ({ ...this.#streams }),
     });
     this.#duties = new LeaderDuties({
@@ -159,8 +162,8 @@ class ClusterOperator {
   #onPlan(planned: PlannedState<ClusterReading>): void {
     const { plan, reading, version } = planned;
     this.#metrics.planned({
-      version,
       models: plan.models.size,
+      consumers: plan.consumers.size,
       endpoints: endpointsOf(plan),
       tookMs: performance.now() - this.#readAtMs,
     });
@@ -181,6 +184,8 @@ class ClusterOperator {
   #onStatusEvent(event: StatusEvent): void {
     if (event.event === 'status.written') this.#metrics.statusWrite('written');
     if (event.event === 'status.failed') this.#metrics.statusWrite('failed');
+    if (event.event === 'budget.warning') this.#metrics.budgetEvent('warning');
+    if (event.event === 'budget.exhausted') this.#metrics.budgetEvent('exhausted');
     if (event.event === 'status.written') this.#log.debug(event);
     else this.#tell(event);
   }
@@ -236,6 +241,10 @@ class ClusterOperator {
     if (ALARMS.has(event.event)) this.#log.warn(event);
     else this.#log.info(event);
   }
+}
+
+function lacksLimitStore({ report }: ConnectedAgent): boolean {
+  return report !== undefined && report.limitStoreFailure !== '';
 }
 
 function endpointsOf({ endpoints }: Plan): number {

@@ -13,16 +13,22 @@ async function scrape(metrics: OperatorMetrics): Promise<Record<string, number>>
 }
 
 test('they show what was counted, and the leader and agents of the moment', async () => {
-  const view = { isLeading: false, connected: 0, streams: {} };
+  const view = { isLeading: false, version: '', connected: 0, lacking: 0, streams: {} };
   const metrics = new OperatorMetrics({
     leading: () => view.isLeading,
+    version: () => view.version,
     agents: () => view.connected,
+    withoutLimitStore: () => view.lacking,
     streams: () => view.streams,
   });
   assert.equal((await scrape(metrics)).fairlead_operator_leader, 0);
-  Object.assign(view, { isLeading: true, connected: 3, streams: { admitted: 6, refused: 1 } });
-  metrics.planned({ version: '1-a', models: 1, endpoints: 2, tookMs: 4 });
-  metrics.planned({ version: '2-b', models: 5, endpoints: 9, tookMs: 40 });
+  Object.assign(view, { version: '1-a' });
+  await scrape(metrics);
+  const streams = { admitted: 6, refused: 1 };
+  Object.assign(view, { isLeading: true, version: '2-b', connected: 3, lacking: 1, streams });
+  metrics.planned({ models: 1, consumers: 1, endpoints: 2, tookMs: 4 });
+  metrics.planned({ models: 5, consumers: 7, endpoints: 9, tookMs: 40 });
+  metrics.budgetEvent('exhausted');
   metrics.statusWrite('written');
   metrics.statusWrite('written');
   metrics.statusWrite('failed');
@@ -36,6 +42,9 @@ test('they show what was counted, and the leader and agents of the moment', asyn
     'fairlead_operator_agent_streams_total{result="refused"}': 1,
     'fairlead_operator_table_info{version="2-b"}': 1,
     fairlead_operator_models: 5,
+    fairlead_operator_consumers: 7,
+    fairlead_operator_agents_without_limit_store: 1,
+    'fairlead_operator_budget_events_total{event="exhausted"}': 1,
     fairlead_operator_endpoints: 9,
     fairlead_operator_plan_seconds_count: 2,
     'fairlead_operator_plan_seconds_bucket{le="0.005"}': 1,
@@ -49,7 +58,13 @@ test('they show what was counted, and the leader and agents of the moment', asyn
 });
 
 test('they are all documented with the type that they have, beside those of the process', async () => {
-  const metrics = new OperatorMetrics({ leading: () => true, agents: () => 0, streams: () => ({}) });
+  const metrics = new OperatorMetrics({
+    leading: () => true,
+    version: () => '',
+    agents: () => 0,
+    withoutLimitStore: () => 0,
+    streams: () => ({}),
+  });
   const { text, contentType } = await metrics.render();
   assert.match(contentType, /^text\/plain/);
   const types = [...text.matchAll(/^# TYPE (fairlead_\S+) (\S+)$/gm)].map(([, name, type]) => [name, type]);

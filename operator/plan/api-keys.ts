@@ -16,7 +16,7 @@ export interface KeyDigest {
 }
 
 /** A key whose Secret does not hold it. */
-export interface LackingKey {
+interface LackingKey {
   readonly index: number;
   /** "<namespace>/<name>" */
   readonly secret: string;

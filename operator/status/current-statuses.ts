@@ -1,13 +1,24 @@
-import { modelStatusSchema, type StatusDocument } from '../../crds/status.ts';
+import {
+  consumerStatusSchema,
+  gatewayStatusSchema,
+  modelStatusSchema,
+  type StatusDocument,
+} from '../../crds/status.ts';
 import type { ApiConnection } from '../api/api-connection.ts';
 import type { ApiFailure } from '../api/api-failure.ts';
-import { GATEWAY_COLLECTION, MODEL_COLLECTION } from '../source/kubernetes/declared-object.ts';
+import { CONSUMER_COLLECTION, GATEWAY_COLLECTION, MODEL_COLLECTION } from '../source/kubernetes/declared-object.ts';
 import { listPages } from '../source/kubernetes/paged-list.ts';
 
 /** Statuses by the uid of their object, or why they cannot be read. */
 export type CurrentStatuses =
   | { readonly statuses: ReadonlyMap<string, StatusDocument>; readonly failure?: never }
   | { readonly statuses?: never; readonly failure: ApiFailure };
+
+const KINDS = [
+  { kind: MODEL_COLLECTION, schema: modelStatusSchema },
+  { kind: GATEWAY_COLLECTION, schema: gatewayStatusSchema },
+  { kind: CONSUMER_COLLECTION, schema: consumerStatusSchema },
+];
 
 /**
  * What the API says of all our resources now. A status that is not as we write it is left out. Rejects when the
@@ -21,7 +32,7 @@ export async function currentStatuses(
   signal: AbortSignal,
 ): Promise<CurrentStatuses> {
   const statuses = new Map<string, StatusDocument>();
-  for (const kind of [MODEL_COLLECTION, GATEWAY_COLLECTION]) {
+  for (const { kind, schema } of KINDS) {
     for (const namespace of namespaces ?? [undefined]) {
       const { failure } = await listPages(
         api,
@@ -30,7 +41,7 @@ export async function currentStatuses(
           whole: false,
           signal,
           onObject: ({ metadata, status }) => {
-            const { data } = modelStatusSchema.safeParse(status);
+            const { data } = schema.safeParse(status);
             if (data !== undefined) statuses.set(metadata.uid, data);
           },
         },

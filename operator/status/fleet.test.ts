@@ -14,6 +14,7 @@ function progress(sequence: number, ...agents: readonly ConnectedAgent[]): Table
     sequence,
     gatewayChangedIn: 1,
     changedIn: () => 1,
+    consumerChangedIn: () => 1,
     sequenceOf: version => (Number(version) <= sequence ? Number(version) : undefined),
     agents: () => agents,
   };

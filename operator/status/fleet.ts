@@ -8,6 +8,8 @@ export interface TableProgress {
   readonly gatewayChangedIn: number;
   /** Number of the version in which a model, "<namespace>/<name>", or an endpoint of it changed last. */
   changedIn(model: string): number;
+  /** Number of the version in which a consumer, "<namespace>/<name>", changed last. */
+  consumerChangedIn(consumer: string): number;
   /** Number of a version; undefined when it is none of this process or too old. */
   sequenceOf(version: string): number | undefined;
   /** Agents with an open stream. */

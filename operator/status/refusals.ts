@@ -1,4 +1,4 @@
-import { ENDPOINT_GROUP_TYPE, MODEL_TYPE } from '../../proto/table-types.ts';
+import { CONSUMER_TYPE, ENDPOINT_GROUP_TYPE, MODEL_TYPE } from '../../proto/table-types.ts';
 import type { ConnectedAgent } from '../publish/publisher.ts';
 
 /** What a node cannot use, in the words of whoever refused it. */
@@ -11,6 +11,8 @@ export interface Refusal {
 export interface Refusals {
   /** By model, "<namespace>/<name>". */
   readonly ofModels: ReadonlyMap<string, readonly Refusal[]>;
+  /** By consumer, "<namespace>/<name>". */
+  readonly ofConsumers: ReadonlyMap<string, readonly Refusal[]>;
   /** Listeners, routes: what all models share. */
   readonly ofGateway: readonly Refusal[];
   /** Whole tables: they concern what the node does not follow yet. */
@@ -26,17 +28,19 @@ const TYPES_OF_MODEL = [MODEL_TYPE, ENDPOINT_GROUP_TYPE];
 /** Sorts what agents refused, and what their Envoys did, by what it is about. */
 export function refusalsOf(agents: readonly ConnectedAgent[]): Refusals {
   const ofModels = new Map<string, Refusal[]>();
+  const ofConsumers = new Map<string, Refusal[]>();
   const ofGateway: Refusal[] = [];
   const ofTable: Refusal[] = [];
-  const ofModel = (name: string, refusal: Refusal) => {
-    const model = name.split('/', 2).join('/');
-    const others = ofModels.get(model);
-    if (others === undefined) ofModels.set(model, [refusal]);
+  const add = (refusals: Map<string, Refusal[]>, key: string, refusal: Refusal) => {
+    const others = refusals.get(key);
+    if (others === undefined) refusals.set(key, [refusal]);
     else others.push(refusal);
   };
+  const ofModel = (name: string, refusal: Refusal) => add(ofModels, name.split('/', 2).join('/'), refusal);
   for (const { nodeId, report, refused } of agents) {
     for (const { typeUrl, name, message } of refused) {
       if (TYPES_OF_MODEL.includes(typeUrl)) ofModel(name, { nodeId, message });
+      else if (typeUrl === CONSUMER_TYPE) add(ofConsumers, name, { nodeId, message });
       else ofGateway.push({ nodeId, message });
     }
     for (const { resource, message } of report?.rejections ?? []) {
@@ -46,7 +50,7 @@ export function refusalsOf(agents: readonly ConnectedAgent[]): Refusals {
       else ofGateway.push({ nodeId, message: `${resource}: ${message}` });
     }
   }
-  return { ofModels, ofGateway, ofTable };
+  return { ofModels, ofConsumers, ofGateway, ofTable };
 }
 
 function split(resource: string): [string, string] {

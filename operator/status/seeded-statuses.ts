@@ -12,7 +12,9 @@ export type StatusEvent =
   | { readonly event: 'status.listed'; readonly objects: number }
   | { readonly event: 'status.written'; readonly resource: string }
   | { readonly event: 'status.interrupted'; readonly reason: string; readonly retryInMs: number }
-  | { readonly event: 'status.failed'; readonly resource: string; readonly reason: string };
+  | { readonly event: 'status.failed'; readonly resource: string; readonly reason: string }
+  | { readonly event: 'budget.warning' | 'budget.exhausted'; readonly consumer: string; readonly note: string }
+  | { readonly event: 'limit_store.failed' | 'limit_store.recovered'; readonly note: string };
 
 interface SeededStatusesOptions {
   readonly api: ApiConnection;

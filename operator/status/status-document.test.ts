@@ -1,9 +1,14 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { gatewayStatusSchema, modelStatusSchema, type StatusDocument } from '../../crds/status.ts';
+import {
+  consumerStatusSchema,
+  gatewayStatusSchema,
+  modelStatusSchema,
+  type StatusDocument,
+} from '../../crds/status.ts';
 import { plan } from '../plan/plan.ts';
 import type { Condition } from '../plan/resource-status.ts';
-import { clusterState, inferenceGateway, modelDeployment, pod } from '../plan/test-state.fixture.ts';
+import { byKey, clusterState, consumer, inferenceGateway, modelDeployment, pod } from '../plan/test-state.fixture.ts';
 import { isAccepted, plannedStatus, refusedStatus, statusDocument } from './status-document.ts';
 import { transitions } from './transitions.ts';
 
@@ -105,6 +110,25 @@ test('a gateway that is served, and one that is not', () => {
       .conditions?.map(({ status, reason }) => `${status} ${reason}`);
   assert.deepEqual(reasons(a, followed), ['True Accepted', 'True Programmed']);
   assert.deepEqual(reasons(b), ['False GatewayConflict', 'False NotAccepted']);
+});
+
+test('a consumer that is served, with what it spent, and one that is not', () => {
+  const keyed = { apiKeys: [{ secretRef: { name: 'key' } }] };
+  const users = { users: ['u'] };
+  const consumers = byKey([consumer('ml/a', { ...users, ...keyed }, 1), consumer('ml/b', users, 2)]);
+  const { consumerStatuses } = plan(clusterState([], [], { consumers }), { standalone: false });
+  const [a = assert.fail(), b = assert.fail()] = ['ml/a', 'ml/b'].map(key => consumerStatuses.get(key));
+  assert.deepEqual([isAccepted(a), isAccepted(b)], [true, false]);
+  const spend = { amount: '8.00', currency: 'EUR', limit: '10.00', periodEnd: '2026-02-01T00:00:00Z' };
+  const served = consumerStatusSchema.parse(statusDocument(plannedStatus(a, followed, spend), undefined, FIRST_MS));
+  assert.deepEqual(served.spend, spend);
+  assert.deepEqual(words(served), [
+    'Accepted True Accepted 2026-01-01',
+    'ResolvedRefs False InvalidSecretRef 2026-01-01',
+    'Programmed True Programmed 2026-01-01',
+  ]);
+  const other = consumerStatusSchema.parse(statusDocument(plannedStatus(b, undefined), undefined, FIRST_MS));
+  assert.deepEqual(words(other), ['Accepted False NameConflict 2026-01-01', 'Programmed False NotAccepted 2026-01-01']);
 });
 
 test('Events tell what broke and what was mended, once', () => {

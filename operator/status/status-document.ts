@@ -2,6 +2,7 @@ import { spellPath } from '../../crds/field-problem.ts';
 import type { StatusDocument } from '../../crds/status.ts';
 import { type Condition, type ModelStatus, NOT_ACCEPTED, type ResourceStatus } from '../plan/resource-status.ts';
 import type { RefusedResource } from '../source/kubernetes/declared-object.ts';
+import type { Spend } from './spend.ts';
 
 /** Of all problems of one resource, characters: the API server has room for 32,768. */
 const MAX_PROBLEMS_CHARACTERS = 8_000;
@@ -12,6 +13,8 @@ export interface Status {
   /** Of ModelDeployments. */
   readonly model?: string;
   readonly endpoints?: ModelStatus['endpoints'];
+  /** Of Consumers. */
+  readonly spend?: Spend;
   readonly conditions: readonly StatusCondition[];
 }
 
@@ -38,8 +41,13 @@ export function isAccepted({ conditions }: ResourceStatus): boolean {
  * The status of a resource that could be read.
  *
  * @param programmed whether gateways follow it; undefined for one that is not served
+ * @param spend where a Consumer stands with its budget, if that is to be told
  */
-export function plannedStatus(planned: ResourceStatus | ModelStatus, programmed: Condition | undefined): Status {
+export function plannedStatus(
+  planned: ResourceStatus | ModelStatus,
+  programmed: Condition | undefined,
+  spend?: Spend,
+): Status {
   const { observedGeneration } = planned;
   const served = programmed ?? NOT_SERVED;
   const conditions: Condition[] = planned.conditions.map(condition =>
@@ -48,7 +56,7 @@ export function plannedStatus(planned: ResourceStatus | ModelStatus, programmed:
   const beforeReady = conditions.findIndex(({ type }) => type === 'Ready');
   conditions.splice(beforeReady < 0 ? conditions.length : beforeReady, 0, served);
   const about = conditions.map(condition => ({ ...condition, observedGeneration }));
-  if (!('model' in planned)) return { observedGeneration, conditions: about };
+  if (!('model' in planned)) return { observedGeneration, conditions: about, ...(spend && { spend }) };
   const { model, endpoints } = planned;
   return { observedGeneration, model, endpoints, conditions: about };
 }
@@ -76,7 +84,7 @@ export function refusedStatus({ kind, generation, problems }: RefusedResource): 
  * `nowMs` since the epoch. Equal to `before` when nothing is to be written.
  */
 export function statusDocument(status: Status, before: StatusDocument | undefined, nowMs: number): StatusDocument {
-  const { observedGeneration, model, endpoints } = status;
+  const { observedGeneration, model, endpoints, spend } = status;
   const now = `${new Date(nowMs).toISOString().slice(0, 19)}Z`;
   return {
     observedGeneration,
@@ -87,6 +95,7 @@ export function statusDocument(status: Status, before: StatusDocument | undefine
     }),
     ...(model !== undefined && { model }),
     ...(endpoints && { endpoints: { ...endpoints }, ready: `${endpoints.ready}/${endpoints.total}` }),
+    ...(spend && { spend: { ...spend } }),
   };
 }
 

@@ -7,7 +7,7 @@ import type { Regarding } from './event-recorder.ts';
 
 /** A plan and what it was made from. */
 export interface PlannedCluster {
-  readonly plan: Pick<Plan, 'statuses' | 'gatewayStatuses'>;
+  readonly plan: Pick<Plan, 'statuses' | 'gatewayStatuses' | 'consumerStatuses'>;
   readonly reading: ClusterReading;
 }
 
@@ -32,6 +32,7 @@ export function* statusObjects({ plan, reading }: PlannedCluster): Generator<Sta
     yield* planned('ModelDeployment', declared, plan.statuses);
   }
   for (const declared of state.gateways) yield* planned('InferenceGateway', declared, plan.gatewayStatuses);
+  for (const declared of state.consumers.values()) yield* planned('Consumer', declared, plan.consumerStatuses);
   for (const object of refused) {
     const { kind, namespace, name, uid, generation } = object;
     yield { kind, namespace, name, uid, generation, key: objectKey(object), source: { refused: object } };

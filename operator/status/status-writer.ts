@@ -1,20 +1,21 @@
 import { isDeepStrictEqual } from 'node:util';
-import { API_VERSION } from '../../crds/metadata.ts';
 import type { StatusDocument } from '../../crds/status.ts';
-import { APPLY_PATCH, type ApiConnection, type Reply } from '../api/api-connection.ts';
+import type { ApiConnection } from '../api/api-connection.ts';
 import { type ApiFailure, fieldsOf } from '../api/api-failure.ts';
 import type { Condition } from '../plan/resource-status.ts';
-import { collectionPath } from '../source/kubernetes/api-object.ts';
-import { GATEWAY_COLLECTION, MODEL_COLLECTION } from '../source/kubernetes/declared-object.ts';
+import { applyStatus } from './apply-status.ts';
 import { EventRecorder } from './event-recorder.ts';
 import { type Fleet, nextFleet, type TableProgress } from './fleet.ts';
+import { type LimitStoreHealth, nextHealth, STORE_IS_WELL } from './limit-store-health.ts';
 import { PacedWrites, type WriteOutcome } from './paced-writes.ts';
 import { type Programmed, programmed, resumed, SILENT_MS } from './programmed.ts';
 import { type Refusal, type Refusals, refusalsOf } from './refusals.ts';
 import { SeededStatuses, type StatusEvent } from './seeded-statuses.ts';
+import { nextSpend, reportedBudgets } from './spend.ts';
 import { conditionOf, isAccepted, plannedStatus, refusedStatus, statusDocument } from './status-document.ts';
 import { type PlannedCluster, type StatusObject, statusObjects } from './status-objects.ts';
-import { transitions } from './transitions.ts';
+import { newlyTracked, type Tracked } from './tracked.ts';
+import { type Transition, transitions } from './transitions.ts';
 
 interface StatusWriterOptions {
   readonly api: ApiConnection;
@@ -33,25 +34,6 @@ const LOOK_DELAY_MS = 20;
 const LOOK_AGAIN_MS = 250;
 /** How long a new spec's status waits for gateways that have just been sent it, so that it need not be written twice. */
 const HOLD_MS = 1_000;
-/** An API server that takes longer is away, milliseconds. */
-const TIMEOUT_MS = 10_000;
-
-/** An object, what is to be written of it and what is. */
-interface Tracked {
-  object: StatusObject;
-  /** As the API has it, as far as we know. */
-  written: StatusDocument | undefined;
-  /** Whether a write was lost on its way, so that the API may have that instead. */
-  uncertain: boolean;
-  /** What the API should have; undefined while that is what it has. */
-  desired: StatusDocument | undefined;
-  /** Since when they differ, by a clock that only runs forward. */
-  differsSinceMs: number | undefined;
-  /** What `desired` was made from. */
-  madeFrom: readonly unknown[];
-  /** The API server knows it no more; the next state will tell. */
-  gone: boolean;
-}
 
 /**
  * Keeps the status of every resource true in the API, and tells of transitions by Events. For the leader only: it begins
@@ -69,6 +51,8 @@ export class StatusWriter {
   #tracks: PlannedCluster | undefined;
   #fleet: Fleet | undefined;
   #refusals: Refusals | undefined;
+  #budgets: ReturnType<typeof reportedBudgets>;
+  #storeHealth: LimitStoreHealth = STORE_IS_WELL;
   #timer: NodeJS.Timeout | undefined;
   #timerAtMs = Number.POSITIVE_INFINITY;
   #lastFailure = '';
@@ -115,9 +99,11 @@ export class StatusWriter {
     const { progress } = this.#options;
     this.#fleet = nextFleet(this.#fleet, progress, nowMs);
     this.#refusals = refusalsOf(progress.agents());
+    this.#budgets = reportedBudgets(progress.agents());
     this.#verdicts.clear();
     if (this.#latest === undefined || !this.#seeded.ready) return;
-    if (this.#tracks !== this.#latest) this.#track(this.#latest);
+    if (this.#tracks !== this.#latest) this.#track(this.#latest, nowMs);
+    this.#lookAtStore(nowMs);
     let settled = true;
     for (const tracked of this.#tracked.values()) settled = this.#consider(tracked, nowMs) && settled;
     const silent = this.#fleet.agents.some(
@@ -126,7 +112,22 @@ export class StatusWriter {
     if (!settled || silent) this.#lookIn(LOOK_AGAIN_MS);
   }
 
-  #track(planned: PlannedCluster): void {
+  /** There is no condition for it: it comes and goes by itself, and limits hold as the gateway says meanwhile. */
+  #lookAtStore(nowMs: number): void {
+    const { progress, onEvent } = this.#options;
+    const { health, transition, waitMs } = nextHealth(this.#storeHealth, progress.agents(), nowMs);
+    this.#storeHealth = health;
+    if (waitMs !== undefined) this.#lookIn(waitMs);
+    if (transition === undefined) return;
+    onEvent({ event: health.toldFailed ? 'limit_store.failed' : 'limit_store.recovered', note: transition.note });
+    for (const { object } of this.#tracked.values()) {
+      const { planned } = object.source;
+      const isServed = object.kind === 'InferenceGateway' && planned !== undefined && isAccepted(planned);
+      if (isServed) this.#recorder.record(object, transition);
+    }
+  }
+
+  #track(planned: PlannedCluster, nowMs: number): void {
     const before = this.#tracked;
     this.#tracked = new Map();
     for (const object of statusObjects(planned)) {
@@ -135,7 +136,7 @@ export class StatusWriter {
         if (factsOf(known.object) !== factsOf(object)) known.gone = false;
         known.object = object;
       }
-      this.#tracked.set(object.uid, known ?? newlyTracked(object, this.#seeded.take(object.uid)));
+      this.#tracked.set(object.uid, known ?? newlyTracked(object, this.#seeded.take(object.uid), nowMs));
     }
     this.#seeded.forget();
     this.#tracks = planned;
@@ -146,6 +147,7 @@ export class StatusWriter {
     const { object, written } = tracked;
     const verdict = this.#programmed(object, nowMs);
     const condition = verdict && resumed(verdict, conditionOf(written, 'Programmed'), object.generation);
+    if (object.kind === 'Consumer') this.#considerSpend(tracked, nowMs);
     this.#compare(tracked, condition);
     if (tracked.desired === undefined || tracked.gone) {
       tracked.differsSinceMs = undefined;
@@ -157,12 +159,23 @@ export class StatusWriter {
     return verdict === undefined || verdict.standing === 'final';
   }
 
+  #considerSpend(tracked: Tracked, nowMs: number): void {
+    // Without any report, as after a change of leader, what was said stays.
+    if (this.#budgets === undefined) return;
+    const reported = this.#budgets.get(tracked.object.key);
+    const { spend, waitMs } = nextSpend(tracked.spend, reported, nowMs - tracked.spendSinceMs);
+    if (waitMs !== undefined) this.#lookIn(waitMs);
+    if (spend === tracked.spend) return;
+    tracked.spend = spend;
+    tracked.spendSinceMs = nowMs;
+  }
+
   #compare(tracked: Tracked, condition: Condition | undefined): void {
-    const { object, written, uncertain, madeFrom } = tracked;
-    const from = [factsOf(object), condition, written, uncertain];
+    const { object, written, uncertain, madeFrom, spend } = tracked;
+    const from = [factsOf(object), condition, written, uncertain, spend];
     if (madeFrom.length > 0 && from.every((part, index) => part === madeFrom[index])) return;
     const { planned, refused } = object.source;
-    const status = refused === undefined ? plannedStatus(planned, condition) : refusedStatus(refused);
+    const status = refused === undefined ? plannedStatus(planned, condition, spend) : refusedStatus(refused);
     const document = statusDocument(status, written, Date.now());
     tracked.madeFrom = from;
     tracked.desired = !uncertain && isDeepStrictEqual(document, written) ? undefined : document;
@@ -173,15 +186,27 @@ export class StatusWriter {
     const { planned } = source;
     if (planned === undefined || !isAccepted(planned)) return undefined;
     const { progress } = this.#options;
-    const { ofModels, ofGateway, ofTable } = this.#refusals ?? NOTHING_REFUSED;
     const fleet = this.#fleet ?? nextFleet(undefined, progress, nowMs);
-    const isModel = kind === 'ModelDeployment';
-    const changedIn = isModel ? progress.changedIn(key) : progress.gatewayChangedIn;
-    const ofResource = isModel ? (ofModels.get(key) ?? NO_REFUSALS) : ofGateway;
+    const { changedIn, ofResource } = this.#table(kind, key);
+    const { ofTable } = this.#refusals ?? NOTHING_REFUSED;
     if (ofResource.length > 0) return programmed(changedIn, fleet, { ofResource, ofTable }, nowMs);
     const verdict = this.#verdicts.get(changedIn) ?? programmed(changedIn, fleet, { ofResource, ofTable }, nowMs);
     this.#verdicts.set(changedIn, verdict);
     return verdict;
+  }
+
+  /** In which version a resource changed last, and who refuses it. */
+  #table(kind: StatusObject['kind'], key: string): { changedIn: number; ofResource: readonly Refusal[] } {
+    const { progress } = this.#options;
+    const { ofModels, ofConsumers, ofGateway } = this.#refusals ?? NOTHING_REFUSED;
+    switch (kind) {
+      case 'ModelDeployment':
+        return { changedIn: progress.changedIn(key), ofResource: ofModels.get(key) ?? NO_REFUSALS };
+      case 'Consumer':
+        return { changedIn: progress.consumerChangedIn(key), ofResource: ofConsumers.get(key) ?? NO_REFUSALS };
+      case 'InferenceGateway':
+        return { changedIn: progress.gatewayChangedIn, ofResource: ofGateway };
+    }
   }
 
   async #write(uid: string): Promise<WriteOutcome> {
@@ -189,12 +214,13 @@ export class StatusWriter {
     const document = tracked?.desired;
     if (tracked === undefined || document === undefined || tracked.gone) return { kind: 'done' };
     const { object, written } = tracked;
-    const { object: answered, failure } = await this.#apply(object, document);
+    const { api, signal } = this.#options;
+    const { object: answered, failure } = await applyStatus(api, object, document, signal);
     if (failure === undefined) {
       this.#options.onEvent({ event: 'status.written', resource: `${object.kind} ${object.key}` });
       this.#applied(uidOf(answered) ?? uid, document);
       if (uidOf(answered) === uid) {
-        for (const transition of transitions(written, document)) this.#recorder.record(object, transition);
+        for (const transition of transitions(written, document)) this.#tell(object, transition);
       } else tracked.gone = true;
       return { kind: 'done' };
     }
@@ -204,6 +230,12 @@ export class StatusWriter {
     }
     tracked.uncertain ||= failure.code === 0 || failure.code >= 500;
     return this.#failed(object, failure);
+  }
+
+  #tell(object: StatusObject, transition: Transition): void {
+    this.#recorder.record(object, transition);
+    const event = BUDGET_EVENTS.get(transition.reason);
+    if (event !== undefined) this.#options.onEvent({ event, consumer: object.key, note: transition.note });
   }
 
   /**
@@ -229,40 +261,21 @@ export class StatusWriter {
     this.#options.onEvent({ event: 'status.failed', resource: `${kind} ${key}`, reason: message });
     return { kind: 'failed', ...retry };
   }
-
-  /** Never rejects: a connection that failed is a failure with code 0. */
-  async #apply({ kind, namespace, name }: StatusObject, status: StatusDocument): Promise<Reply> {
-    const collection = kind === 'ModelDeployment' ? MODEL_COLLECTION : GATEWAY_COLLECTION;
-    const request = {
-      method: 'PATCH',
-      path: `${collectionPath({ ...collection, namespace })}/${name}/status`,
-      query: { fieldManager: 'fairlead-operator', force: 'true' },
-      contentType: APPLY_PATCH,
-      body: { apiVersion: API_VERSION, kind, metadata: { namespace, name }, status },
-    } as const;
-    const { api, signal } = this.#options;
-    try {
-      return await api.send(request, AbortSignal.any([signal, AbortSignal.timeout(TIMEOUT_MS)]));
-    } catch (error) {
-      return { failure: { code: 0, message: error instanceof Error ? error.message : String(error) } };
-    }
-  }
 }
 
 const NO_REFUSALS: readonly Refusal[] = [];
-const NOTHING_REFUSED: Refusals = { ofModels: new Map(), ofGateway: NO_REFUSALS, ofTable: NO_REFUSALS };
+const NOTHING_REFUSED: Refusals = {
+  ofModels: new Map(),
+  ofConsumers: new Map(),
+  ofGateway: NO_REFUSALS,
+  ofTable: NO_REFUSALS,
+};
 
-function newlyTracked(object: StatusObject, written: StatusDocument | undefined): Tracked {
-  return {
-    object,
-    written,
-    uncertain: false,
-    desired: undefined,
-    differsSinceMs: undefined,
-    madeFrom: [],
-    gone: false,
-  };
-}
+/** What is told of budgets beside their Events, by the reason of those. */
+const BUDGET_EVENTS: ReadonlyMap<string, 'budget.warning' | 'budget.exhausted'> = new Map([
+  ['BudgetWarning', 'budget.warning'],
+  ['BudgetExhausted', 'budget.exhausted'],
+]);
 
 function uidOf(object: unknown): string | undefined {
   const { uid } = fieldsOf(fieldsOf(object).metadata);

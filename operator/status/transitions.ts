@@ -1,5 +1,6 @@
 import type { StatusDocument } from '../../crds/status.ts';
 import type { Condition } from '../plan/resource-status.ts';
+import { isExhausted, type Spend } from './spend.ts';
 import { conditionOf } from './status-document.ts';
 
 /** Something that became of a resource and that a person wants to know. */
@@ -23,10 +24,23 @@ const JUDGES: readonly (readonly [Condition['type'], Judge])[] = [
 
 /** What is worth an Event between two statuses that were written of one object; `before` undefined for its first. */
 export function transitions(before: StatusDocument | undefined, after: StatusDocument): Transition[] {
-  return JUDGES.flatMap(([type, judge]) => {
+  const ofConditions = JUDGES.flatMap(([type, judge]) => {
     const to = conditionOf(after, type);
     return (to && judge(conditionOf(before, type), to)) ?? [];
   });
+  return [...ofConditions, ...budgetTransitions(before?.spend, after.spend)];
+}
+
+/** Each once a period. */
+function budgetTransitions(before: Spend | undefined, now: Spend | undefined): Transition[] {
+  if (now === undefined) return [];
+  const from = before?.periodEnd === now.periodEnd ? before : undefined;
+  const { amount, limit, currency, periodEnd } = now;
+  const note = `${amount} of ${limit} ${currency} are spent; the next period begins at ${periodEnd}`;
+  if (isExhausted(now)) {
+    return from !== undefined && isExhausted(from) ? [] : [{ type: 'Warning', reason: 'BudgetExhausted', note }];
+  }
+  return from === undefined ? [{ type: 'Warning', reason: 'BudgetWarning', note }] : [];
 }
 
 function brokenOrMended(mended: string): Judge {
