@@ -4,7 +4,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import {
+  CONSUMER_TYPE,
   ENDPOINT_GROUP_TYPE,
+  FLEET_TYPE,
   GATEWAY_TYPE,
   MODEL_TYPE,
   SECRET_TYPE,
@@ -16,9 +18,22 @@ import { createGrpcServer, listenGrpc } from '../../xds/grpc-listen.ts';
 import type { Resource } from '../../xds/resource.ts';
 import type { RouteTable } from './route-table.ts';
 import { type TableEvent, TableFeed } from './table-feed.ts';
-import { endpointsPart, GARBAGE, gatewayPart, modelPart, versionPart } from './table-parts.fixture.ts';
+import {
+  consumerPart,
+  endpointsPart,
+  fleetPart,
+  GARBAGE,
+  gatewayPart,
+  modelPart,
+  secretPart,
+  versionPart,
+} from './table-parts.fixture.ts';
 
 const NODE = 'node';
+
+/** What a control plane knew before there were consumers. */
+const OLDER_TYPES = [GATEWAY_TYPE, MODEL_TYPE, ENDPOINT_GROUP_TYPE, SECRET_TYPE];
+const TYPES = [...OLDER_TYPES, CONSUMER_TYPE, FLEET_TYPE];
 
 /** A directory with a control plane's socket and an agent's file; both can come and go. */
 class Scene {
@@ -40,15 +55,12 @@ class Scene {
     return scene;
   }
 
-  async controlPlane(): Promise<{
+  async controlPlane(types: readonly string[] = TYPES): Promise<{
     publish(version: string, ...parts: Resource[]): Promise<unknown>;
     stop(): Promise<void>;
   }> {
     const server = new DeltaServer({
-      order: atomic({
-        types: [GATEWAY_TYPE, MODEL_TYPE, ENDPOINT_GROUP_TYPE, SECRET_TYPE],
-        completedBy: TABLE_VERSION_TYPE,
-      }),
+      order: atomic({ types, completedBy: TABLE_VERSION_TYPE }),
     });
     const grpc = createGrpcServer();
     server.addTo(grpc);
@@ -175,4 +187,34 @@ test('a part that cannot be read is refused and keeps its old state, also on dis
       ['1', '2'],
     );
   }
+});
+
+test('consumers and the number of agents are kept on disk, secrets are not', async t => {
+  const scene = await Scene.open(t);
+  const { publish, stop } = await scene.controlPlane();
+  const first = await scene.agent();
+  await publish(
+    '1',
+    gatewayPart('1', 'ml/tls'),
+    consumerPart('ml/ann', '1'),
+    fleetPart(3),
+    secretPart('ml/tls', 'key'),
+  );
+  assert.equal(first.tables.at(-1)?.[0].secrets.size, 1);
+  first.keep();
+  await stop();
+  await first.stop();
+  const [restored] = (await scene.agent()).tables;
+  assert.deepEqual([...(restored?.[0].consumers.keys() ?? [])], ['ml/ann']);
+  assert.deepEqual([restored?.[0].agents, restored?.[0].secrets.size], [3, 0]);
+});
+
+test('a control plane that knows neither consumers nor its agents is followed', async t => {
+  const scene = await Scene.open(t);
+  const { publish } = await scene.controlPlane(OLDER_TYPES);
+  const { tables } = await scene.agent();
+  await publish('1', gatewayPart('1'), modelPart('ml/a', '1'));
+  await publish('2', gatewayPart('1'), modelPart('ml/b', '1'));
+  const [table] = tables.at(-1) ?? [];
+  assert.deepEqual([table?.version, table?.consumers.size, table?.agents], ['2', 0, 1]);
 });
