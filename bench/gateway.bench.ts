@@ -6,46 +6,23 @@
  */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { Agent, createServer, request } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { isMainThread, parentPort, Worker } from 'node:worker_threads';
 import { envoyBinary } from '../cli/setup/envoy-binary.ts';
 import { freePorts } from '../test/e2e/harness/free-ports.ts';
 import { Gateway, model } from '../test/e2e/harness/gateway.ts';
 import { until } from '../test/e2e/harness/until.ts';
+import { startUpstream } from './fixed-upstream.ts';
+import { type Cost, cost } from './gateway-load.ts';
 
 const CONNECTIONS = 32;
 const SECONDS = Number(process.argv[2] ?? 4);
-/** /proc/<pid>/stat counts in clock ticks of 10 ms on every Linux that Node runs on. */
-const US_PER_TICK = 10_000;
 
-const ANSWER = JSON.stringify({
-  id: 'chatcmpl-1',
-  object: 'chat.completion',
-  model: 'm',
-  choices: [{ index: 0, message: { role: 'assistant', content: 'a'.repeat(600) }, finish_reason: 'stop' }],
-  usage: { prompt_tokens: 200, completion_tokens: 100, total_tokens: 300 },
-});
-
-if (isMainThread) await main();
-else serveUpstream();
-
-/** Answers every request alike, in a thread of its own. */
-function serveUpstream(): void {
-  const server = createServer((incoming, response) => {
-    incoming.resume();
-    response.writeHead(200, { 'content-type': 'application/json', 'content-length': ANSWER.length });
-    response.end(ANSWER);
-  });
-  server.listen(0, '127.0.0.1', () => parentPort?.postMessage((server.address() as AddressInfo).port));
-}
+await main();
 
 async function main(): Promise<void> {
-  const upstream = new Worker(new URL(import.meta.url));
-  const [port] = (await once(upstream, 'message')) as [number];
+  const { port, thread } = await startUpstream();
   const rows: Row[] = [];
   for (const promptBytes of [1_000, 100_000]) {
     const plain = await measureEnvoy(port, promptBytes);
@@ -56,13 +33,7 @@ async function main(): Promise<void> {
     rows.push({ setup: `${bytes}: Envoy + ext_proc`, ...gateway, ratio });
   }
   console.table(rows);
-  await upstream.terminate();
-}
-
-interface Cost {
-  readonly requests: number;
-  readonly 'Envoy µs': number;
-  readonly 'extproc µs': number;
+  await thread.terminate();
 }
 
 interface Row extends Cost {
@@ -87,7 +58,7 @@ async function measureEnvoy(upstreamPort: number, promptBytes: number): Promise<
         () => false,
       ),
     );
-    return await cost(url, promptBytes, envoy.pid ?? 0);
+    return await cost({ url, promptBytes, connections: CONNECTIONS, seconds: SECONDS }, envoy.pid ?? 0);
   } finally {
     envoy.kill();
     await once(envoy, 'exit');
@@ -99,55 +70,11 @@ async function measureGateway(upstreamPort: number, promptBytes: number): Promis
   const gateway = await Gateway.start({ resources: [model('m', [`127.0.0.1:${upstreamPort}`], { model: 'm' })] });
   try {
     const { envoy, extproc } = gateway.children();
-    return await cost(`${gateway.url}/v1/chat/completions`, promptBytes, envoy, extproc);
+    const url = `${gateway.url}/v1/chat/completions`;
+    return await cost({ url, promptBytes, connections: CONNECTIONS, seconds: SECONDS }, envoy, extproc);
   } finally {
     await gateway.close();
   }
-}
-
-/** Loads `url` for some seconds and divides the CPU time of the processes by the requests. */
-async function cost(url: string, promptBytes: number, envoy: number, extproc?: number): Promise<Cost> {
-  const body = JSON.stringify({ model: 'm', messages: [{ role: 'user', content: 'x'.repeat(promptBytes) }] });
-  await load(url, body, 1);
-  const before = [cpuUs(envoy), extproc === undefined ? 0 : cpuUs(extproc)] as const;
-  const requests = await load(url, body, SECONDS);
-  const perRequest = (pid: number | undefined, start: number) =>
-    pid === undefined ? 0 : Math.round((cpuUs(pid) - start) / requests);
-  return { requests, 'Envoy µs': perRequest(envoy, before[0]), 'extproc µs': perRequest(extproc, before[1]) };
-}
-
-async function load(url: string, body: string, seconds: number): Promise<number> {
-  const agent = new Agent({ keepAlive: true, maxSockets: CONNECTIONS });
-  const endMs = performance.now() + seconds * 1000;
-  let requests = 0;
-  const client = async () => {
-    while (performance.now() < endMs) {
-      await post(url, body, agent);
-      requests++;
-    }
-  };
-  await Promise.all(Array.from({ length: CONNECTIONS }, client));
-  agent.destroy();
-  return requests;
-}
-
-function post(url: string, body: string, agent: Agent): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const headers = { 'content-type': 'application/json', 'content-length': body.length };
-    const outgoing = request(url, { method: 'POST', agent, headers }, response => {
-      if (response.statusCode !== 200) reject(new Error(`answered ${response.statusCode}`));
-      response.resume().on('end', resolve);
-    });
-    outgoing.on('error', reject);
-    outgoing.end(body);
-  });
-}
-
-/** CPU time of a process so far, user and system. */
-function cpuUs(pid: number): number {
-  const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
-  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
-  return (Number(fields[11]) + Number(fields[12])) * US_PER_TICK;
 }
 
 /** Envoy as a plain proxy. */
