@@ -70,8 +70,7 @@ export async function runDataPlane(options: DataPlaneOptions): Promise<void> {
   if (!signal.aborted) await once(signal, 'abort');
   clearInterval(expiring);
   await transport.drain();
-  plane.store.close();
-  await Promise.all([counters?.close(), usage?.close()]);
+  await Promise.all([plane.store.close(), counters?.close(), usage?.close()]);
 }
 
 function createDataPlane({ agent, log, usage }: DataPlaneOptions): Workings {

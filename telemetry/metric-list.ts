@@ -95,6 +95,14 @@ export const METRICS = {
     labels: [],
     help: 'Requests that were decided on by `onStoreFailure`. Only where limits have a shared store.',
   },
+  storeDropped: {
+    name: 'fairlead_limit_store_dropped_total',
+    type: 'counter',
+    labels: [],
+    help:
+      'Settlements, and amounts of usage, that never reached the shared store of limits, as it was away for too long. ' +
+      'Only where there is one.',
+  },
   tableInfo: {
     name: 'fairlead_table_info',
     type: 'gauge',

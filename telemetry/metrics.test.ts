@@ -28,7 +28,7 @@ const LIMITS: DataPlaneSnapshot['limits'] = {
     },
   ],
   budgets: [{ consumer: 'ml/team-a', spent: 9, amount: 10 }],
-  store: { up: false, failures: 1, withoutStore: 7 },
+  store: { up: false, failures: 1, withoutStore: 7, dropped: 2 },
 };
 
 /** The samples of a scrape: "name{labels}" to value, without comments. */

@@ -65,6 +65,7 @@ export async function renderMetrics(
     gauge(METRICS.storeUp, [[{}, Number(store.up)]]);
     counter(METRICS.storeFailures, [[{}, store.failures]]);
     counter(METRICS.withoutStore, [[{}, store.withoutStore]]);
+    counter(METRICS.storeDropped, [[{}, store.dropped]]);
   }
   if (tableVersion !== '') {
     gauge(METRICS.tableInfo, [[{ version: tableVersion }, 1]]);

@@ -49,6 +49,8 @@ interface StoreSnapshot {
   readonly failures: number;
   /** Requests that were decided on without it. */
   readonly withoutStore: number;
+  /** Settlements that never reached it. */
+  readonly dropped: number;
 }
 
 export interface TallySnapshot {

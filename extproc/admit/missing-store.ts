@@ -2,6 +2,8 @@ import type { SharedStore } from './guarded-store.ts';
 
 /** A shared store that cannot be reached for want of a Secret: as if it were away, until another takes its place. */
 export class MissingStore implements SharedStore {
+  /** Nothing is counted for it, so nothing is lost. */
+  readonly dropped = 0;
   readonly #why: Error;
 
   constructor(why: Error) {

@@ -12,6 +12,8 @@ import { ValkeyStore } from './valkey-store.ts';
 interface StoreCounts {
   readonly failures: number;
   readonly withoutStore: number;
+  /** Settlements and amounts that it never heard of, as it was away for too long. */
+  readonly dropped: number;
 }
 
 interface StoreInUseOptions {
@@ -25,7 +27,7 @@ interface StoreInUseOptions {
 
 interface Shared {
   readonly guarded: GuardedStore;
-  readonly store: SharedStore & { close(): void };
+  readonly store: SharedStore & { readonly dropped: number; close(): void | Promise<void> };
 }
 
 /** What was reserved in a store that is not in use any more is settled there for so long, milliseconds. */
@@ -46,7 +48,7 @@ export class StoreInUse {
   readonly #agents = new AgentCount();
   #shared: Shared | undefined;
   /** Of stores that are not in use any more. */
-  #before: StoreCounts = { failures: 0, withoutStore: 0 };
+  #before: StoreCounts = { failures: 0, withoutStore: 0, dropped: 0 };
 
   constructor(options: StoreInUseOptions) {
     const { epochMs, nowMs } = options;
@@ -69,10 +71,13 @@ export class StoreInUse {
   }
 
   get counts(): StoreCounts {
-    const now = this.#shared?.guarded.counts ?? { failures: 0, withoutStore: 0 };
+    const before = this.#before;
+    if (this.#shared === undefined) return before;
+    const { guarded, store } = this.#shared;
     return {
-      failures: this.#before.failures + now.failures,
-      withoutStore: this.#before.withoutStore + now.withoutStore,
+      failures: before.failures + guarded.counts.failures,
+      withoutStore: before.withoutStore + guarded.counts.withoutStore,
+      dropped: before.dropped + store.dropped,
     };
   }
 
@@ -107,15 +112,15 @@ export class StoreInUse {
     this.local.expire();
   }
 
-  /** Asks the shared store nothing more. */
-  close(): void {
+  /** Tells the shared store what is left to tell, for a moment, and asks it nothing more. */
+  async close(): Promise<void> {
     this.#shared?.guarded.close();
-    this.#shared?.store.close();
+    await this.#shared?.store.close();
   }
 
   #retire({ guarded, store }: Shared): void {
     guarded.close();
-    setTimeout(() => store.close(), CLOSE_AFTER_MS).unref();
+    setTimeout(() => void store.close(), CLOSE_AFTER_MS).unref();
   }
 }
 
