@@ -16,7 +16,7 @@ interface AccountingOptions {
 export function accounting({ admission, usage, epochMs }: AccountingOptions) {
   return {
     onEnded: ({ grant }: OpenExchange): void => admission.release(grant),
-    onSettled: ({ exchange, tokens, kind, status }: Settled): void => {
+    onSettled: ({ exchange, charge: { tokens, kind }, status }: Settled): void => {
       const estimated = kind !== 'usage';
       const spend = admission.settle(exchange.grant, {
         promptTokens: tokens.prompt,

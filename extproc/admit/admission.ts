@@ -30,7 +30,7 @@ export interface AdmissionOutcome {
   readonly completionTokens: number;
   /** The answer told no usage, or not to its end. */
   readonly estimated: boolean;
-  /** Whether an endpoint made any of the answer: what made none costs no tokens and no money. */
+  /** Whether an endpoint has worked for it: what none has worked for costs no tokens and no money. */
   readonly produced: boolean;
 }
 

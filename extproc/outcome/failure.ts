@@ -43,6 +43,11 @@ export function isAnswered({ details, flags, status, upstream }: AccessRecord): 
   return details === 'via_upstream' || has(flags, CLIENT_GONE_FLAGS);
 }
 
+/** Whether the client went away before any answer, from a request that an endpoint had. */
+export function isAbandoned({ flags, status, upstream }: AccessRecord): boolean {
+  return upstream !== '' && status === 0 && has(flags, CLIENT_GONE_FLAGS);
+}
+
 function has(flags: ReadonlySet<string>, any: readonly string[]): boolean {
   return any.some(flag => flags.has(flag));
 }

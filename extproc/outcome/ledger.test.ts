@@ -12,6 +12,7 @@ import { INFERENCE_ENDPOINTS } from '../request/endpoints.ts';
 import type { AccessRecord } from './access-record.ts';
 import { recorded } from './envoy-records.fixture.ts';
 import { Ledger } from './ledger.ts';
+import type { Settlement } from './settlement.ts';
 
 /** One more than a record may be late. */
 const longAfterMs = 5_001;
@@ -25,6 +26,7 @@ const isOwn = (id: string): boolean => id.startsWith('x');
 let nowMs = 0;
 let load: EndpointLoad;
 let ledger: Ledger;
+let charges: Settlement[];
 let slots: Record<string, number>;
 let backend: BackendEntry;
 let entry: ModelEntry;
@@ -32,7 +34,11 @@ let entry: ModelEntry;
 beforeEach(() => {
   nowMs = 1_000;
   load = new EndpointLoad();
-  ledger = new Ledger({ load, codeOf, isOwn, isServed: () => true, nowMs: () => nowMs });
+  charges = [];
+  ledger = new Ledger({
+    ...{ load, codeOf, isOwn, isServed: () => true, nowMs: () => nowMs },
+    onSettled: ({ charge }) => charges.push(charge),
+  });
   const acquire = (address: string) => load.acquire(create(EndpointSchema, { address, id: address }));
   slots = Object.fromEntries([A, B, C].map(address => [address, acquire(address)]));
   backend = { config: create(BackendSchema, { name: 'gpu', capacity: 1 }), slots: Object.values(slots), names: [] };
@@ -171,6 +177,21 @@ describe('an exchange', () => {
     ledger.settle(endOf('x0', A));
     ledger.settle(endOf('x1', A));
     assert.deepEqual(settlements(), { no_record: 1, late: 1, usage: 1 });
+  });
+
+  it('that its client gave up before any answer is charged for its prompt, and counts nothing for its endpoint', () => {
+    open('x', A);
+    ledger.ended('x');
+    ledger.settle(endOf('x', A, 'client gone before headers'));
+    assert.deepEqual(charges, [{ tokens: { prompt: 100, cachedPrompt: 0, completion: 0 }, kind: 'estimate' }]);
+    assert.deepEqual(
+      [inFlight(), tokens()],
+      [
+        [0, 0, 0],
+        [0, 0, 0],
+      ],
+    );
+    assert.deepEqual(settlements(), { nothing: 1 });
   });
 
   it('that lasts is not given up', () => {

@@ -1,4 +1,3 @@
-import type { SettlementKind } from '../../telemetry/snapshot.ts';
 import type { Grant } from '../admit/grant.ts';
 import type { EndpointLoad } from '../endpoint-load/endpoint-load.ts';
 import type { Reservation } from '../endpoint-load/reservation.ts';
@@ -6,11 +5,10 @@ import type { Caller } from '../identity/caller.ts';
 import type { BackendEntry, ModelEntry } from '../models/model-index.ts';
 import type { InferenceEndpoint } from '../request/endpoints.ts';
 import type { AccessRecord } from './access-record.ts';
-import type { Tokens } from './estimate.ts';
 import { attemptFailure, exchangeFailure, isAnswered, isRetried } from './failure.ts';
 import { type FailedAttempt, RecentFailures } from './recent-failures.ts';
 import { type CodeOf, requestCode } from './request-code.ts';
-import { type Forecast, type Settlement, settlementOf, settlementWithoutRecord } from './settlement.ts';
+import { chargeOf, type Forecast, type Settlement, settlementOf, settlementWithoutRecord } from './settlement.ts';
 import { Tally } from './tally.ts';
 
 /** An exchange whose request was sent to an endpoint. */
@@ -33,8 +31,8 @@ export interface OpenExchange extends Forecast {
 /** What an exchange came to, once that is known. */
 export interface Settled {
   readonly exchange: OpenExchange;
-  readonly tokens: Tokens;
-  readonly kind: SettlementKind;
+  /** What its caller is charged for, and how that is known. */
+  readonly charge: Settlement;
   /** HTTP status that the client got; 0 for none, or where no record came. */
   readonly status: number;
 }
@@ -150,7 +148,10 @@ export class Ledger {
     }
     const nowMs = this.#nowMs();
     this.#chargeLastEndpoint(entry.exchange, record, nowMs);
-    this.#settle(entry, settlementOf(record, entry.exchange), record.status, nowMs);
+    const taken = settlementOf(record, entry.exchange);
+    this.#settle(entry, taken, nowMs);
+    const charge = chargeOf(record, entry.exchange, taken);
+    this.#onSettled({ exchange: entry.exchange, charge, status: record.status });
   }
 
   /** Settles by forecast what has waited too long for its record, and forgets what is over. */
@@ -204,12 +205,13 @@ export class Ledger {
   #settleWithoutRecord(entry: Entry, nowMs: number): void {
     const { entry: model, backend } = entry.exchange;
     this.tally.request(model.model.id, backend.config.name, 'no_record');
-    this.#settle(entry, settlementWithoutRecord(entry.exchange), 0, nowMs);
+    const charge = settlementWithoutRecord(entry.exchange);
+    this.#settle(entry, charge, nowMs);
+    this.#onSettled({ exchange: entry.exchange, charge, status: 0 });
   }
 
-  #settle(entry: Entry, { tokens, kind }: Settlement, status: number, nowMs: number): void {
-    const { exchange } = entry;
-    const { id, entry: model, reservation } = exchange;
+  #settle(entry: Entry, { tokens, kind }: Settlement, nowMs: number): void {
+    const { id, entry: model, reservation } = entry.exchange;
     this.#load.settle(reservation, tokens.prompt + tokens.completion, nowMs);
     this.tally.tokens(model.model.id, tokens);
     this.tally.settled(kind);
@@ -217,6 +219,5 @@ export class Ledger {
     this.#awaiting.delete(id);
     entry.sinceMs = nowMs;
     this.#settled.set(id, entry);
-    this.#onSettled({ exchange, tokens, kind, status });
   }
 }

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import { recorded } from './envoy-records.fixture.ts';
+import { recorded, recordedExchanges } from './envoy-records.fixture.ts';
 import { tokensBySize } from './estimate.ts';
-import { type Forecast, settlementOf, settlementWithoutRecord } from './settlement.ts';
+import { chargeOf, type Forecast, settlementOf, settlementWithoutRecord } from './settlement.ts';
 
 const chat: Forecast = { promptTokens: 100, outputTokens: 256, stream: false };
 const streamed: Forecast = { ...chat, stream: true };
@@ -76,6 +76,36 @@ describe('a settlement', () => {
       tokens: { prompt: 100, cachedPrompt: 0, completion: 256 },
       kind: 'no_record',
     });
+  });
+});
+
+describe('a charge', () => {
+  const charge = (name: string, forecast = chat) => {
+    const { end } = recorded(name);
+    return chargeOf(end, forecast, settlementOf(end, forecast));
+  };
+  const abandoned = ['client gone before headers', '503, then client gone before headers'];
+
+  for (const name of abandoned) {
+    it(`has the prompt, by estimate: ${name}`, () => {
+      for (const forecast of [chat, streamed, embeddings]) {
+        assert.deepEqual(charge(name, forecast), {
+          tokens: { prompt: 100, cachedPrompt: 0, completion: 0 },
+          kind: 'estimate',
+        });
+      }
+    });
+  }
+
+  it('is for what was taken, however else an exchange ends', () => {
+    for (const name of recordedExchanges.filter(name => !abandoned.includes(name))) {
+      assert.deepEqual(charge(name), settlementOf(recorded(name).end, chat), name);
+    }
+  });
+
+  it('is for nothing where the client goes away before any endpoint has the request', () => {
+    const record = { ...recorded('client gone before headers').end, upstream: '' };
+    assert.equal(chargeOf(record, chat, settlementOf(record, chat)).kind, 'nothing');
   });
 });
 

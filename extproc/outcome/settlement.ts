@@ -1,6 +1,7 @@
 import type { SettlementKind } from '../../telemetry/snapshot.ts';
 import type { AccessRecord } from './access-record.ts';
 import { type Tokens, tokensBySize } from './estimate.ts';
+import { isAbandoned } from './failure.ts';
 
 /** What was forecast when the exchange was picked. */
 export interface Forecast {
@@ -32,6 +33,15 @@ export function settlementOf(record: AccessRecord, forecast: Forecast): Settleme
   }
   const completion = Math.max(usage?.completionTokens ?? 0, estimate.completion);
   return { tokens: { prompt, cachedPrompt, completion }, kind: prompt + completion > 0 ? 'estimate' : 'nothing' };
+}
+
+/**
+ * What its caller is charged for: what the exchange took. Who went away before any answer is charged for the prompt,
+ * by estimate, since an endpoint had it: otherwise prompts would cost nothing to whoever does not wait.
+ */
+export function chargeOf(record: AccessRecord, { promptTokens }: Forecast, taken: Settlement): Settlement {
+  if (!isAbandoned(record)) return taken;
+  return { tokens: { prompt: promptTokens, cachedPrompt: 0, completion: 0 }, kind: 'estimate' };
 }
 
 /** What is taken for granted where no record came. */
