@@ -39,15 +39,15 @@ const budgetSchema = z.strictObject({
   warnAt: z.int().min(1).max(100).default(80).describe('Percent of the amount from which on it is told.'),
 });
 
-const specSchema = z.strictObject({
+const specFields = z.strictObject({
   apiKeys: apiKeys().default([]).describe('Keys that are its own; several, so that one can take the place of another.'),
   jwt: z.array(jwtSchema).max(MAX_TOKENS).prefault([]).describe('Tokens that are its own.'),
   users: z
     .array(upstreamName())
     .max(MAX_USERS)
-    .check(checkUsers)
     .default([])
     .describe('Values of the `user` header that name it where nobody is authenticated; its name always does.'),
+  userHeader: upstreamName().optional().describe('The same as `users`, of one value.'),
   models: z
     .array(modelPattern())
     .max(MAX_MODELS)
@@ -67,6 +67,11 @@ const specSchema = z.strictObject({
     .prefault({})
     .describe('Whether it may ask why a pod was picked.'),
 });
+
+const specSchema = specFields.check(checkUsers).transform(({ userHeader, users, ...spec }) => ({
+  ...spec,
+  users: userHeader === undefined ? users : [userHeader, ...users],
+}));
 
 /** Who calls, and what he may do. */
 export const consumerSchema = z.strictObject({
@@ -99,10 +104,13 @@ function checkMatch(
   }
 }
 
-function checkUsers(context: z.core.ParsePayload<string[]>): void {
-  for (const [index, user] of context.value.entries()) {
-    const first = context.value.indexOf(user);
-    const message = `\`${user}\` is users[${first}] already`;
-    if (first < index) context.issues.push({ code: 'custom', input: user, path: [index], message });
+function checkUsers(context: z.core.ParsePayload<z.output<typeof specFields>>): void {
+  if (context.issues.length > 0) return;
+  const { users, userHeader } = context.value;
+  for (const [index, user] of users.entries()) {
+    const first = users.indexOf(user);
+    const already = first < index ? `users[${first}]` : user === userHeader ? '`userHeader`' : undefined;
+    const message = `\`${user}\` is ${already} already`;
+    if (already) context.issues.push({ code: 'custom', input: user, path: ['users', index], message });
   }
 }
