@@ -43,7 +43,11 @@ export function resolveApiKeys(
   const digests: KeyDigest[] = [];
   const lacking: LackingKey[] = [];
   for (const [index, { name = '', sha256, secretRef, expires }] of spec.apiKeys.entries()) {
-    const facts = { expiresAtMs: expires === undefined ? 0 : Date.parse(expires), name, index };
+    const facts = {
+      // 0 would be never.
+      expiresAtMs: expires === undefined ? 0 : Math.max(1, Date.parse(expires)),
+      ...{ name, index },
+    };
     if (sha256 !== undefined) digests.push({ sha256, ...facts });
     if (secretRef === undefined) continue;
     const secret = objectKey({ namespace, name: secretRef.name });
