@@ -101,7 +101,12 @@ function addKeys(program: Command): void {
     .option('--consumer <name>', 'show the whole Consumer; [namespace/]name')
     .option('--name <label>', 'what people call the key (default: by its digest)')
     .option('--expires <when>', 'such as 90d, or 2027-01-31 (default: never)')
-    .option('-o, --output <format>', 'text or json', outputFormat, 'text')
+    .option(
+      '-o, --output <format>',
+      'text, json, or yaml for the Consumer alone: the key then goes to standard error',
+      keyFormat,
+      'text',
+    )
     .action(async options => {
       const { printNewKey } = await import('./keys.ts');
       const random = crypto.getRandomValues(new Uint8Array(32));
@@ -287,6 +292,13 @@ function modelName(text: string): string {
 
 function outputFormat(text: string): 'text' | 'json' {
   if (text !== 'text' && text !== 'json') throw new InvalidArgumentError('It must be text or json.');
+  return text;
+}
+
+function keyFormat(text: string): 'text' | 'json' | 'yaml' {
+  if (text !== 'text' && text !== 'json' && text !== 'yaml') {
+    throw new InvalidArgumentError('It must be text, json or yaml.');
+  }
   return text;
 }
 

@@ -65,6 +65,19 @@ describe('keys new', () => {
     });
   });
 
+  test('as YAML it is a file of the Consumer, without the key, which is told beside it', () => {
+    const { code, out, err } = made({ consumer: 'alice', name: 'laptop', output: 'yaml' });
+    assert.equal(code, 0);
+    assert.ok(consumerSchema.safeParse(parse(out)).success);
+    assert.ok(!out.includes(KEY));
+    assert.match(err, new RegExp(`^API key   ${KEY}\n`));
+    const limited = parse(`${out}  limits: [{requests: 1, per: minute}]\n`);
+    assert.equal(limited.spec.limits.length, 1, 'and can be written on');
+    assert.deepEqual(parse(made({ name: 'laptop', output: 'yaml' }).out), {
+      apiKeys: [{ name: 'laptop', sha256: digestOf(KEY) }],
+    });
+  });
+
   const expiries = {
     '12h': '2026-11-22T00:00:00Z',
     '8w': '2027-01-16T12:00:00Z',

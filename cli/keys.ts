@@ -27,7 +27,8 @@ interface NewKeyOptions extends Output {
   readonly name?: string;
   /** For how long it is good ("90d"), or until when ("2027-01-31"; UTC, where it does not say otherwise). */
   readonly expires?: string;
-  readonly output: 'text' | 'json';
+  /** In YAML, what the Consumer is to have alone: the key itself goes to where people read, not into the file. */
+  readonly output: 'text' | 'json' | 'yaml';
   /** 32 bytes that nobody can guess. */
   readonly random: Uint8Array;
   /** Milliseconds since the epoch. */
@@ -61,8 +62,14 @@ export function printNewKey(options: NewKeyOptions): number {
     expires: expiry?.toISO({ suppressMilliseconds: true }) ?? undefined,
     consumer,
   };
-  out.write(output === 'json' ? `${JSON.stringify(made, null, 2)}\n` : describe(made));
+  if (output === 'yaml') err.write(`API key   ${key}\nIt is shown this once and kept nowhere.\n`);
+  out.write(textOf(made, output));
   return DONE;
+}
+
+function textOf(made: NewKey, output: NewKeyOptions['output']): string {
+  if (output === 'json') return `${JSON.stringify(made, null, 2)}\n`;
+  return output === 'yaml' ? partOf(made) : describe(made);
 }
 
 function problemOf({ consumer, name, nowMs }: NewKeyOptions, expiry: DateTime | undefined): string | undefined {
@@ -98,8 +105,14 @@ function expiryOf(text: string, nowMs: number): DateTime {
   return isDate ? DateTime.fromISO(text, { zone: 'utc' }) : DateTime.invalid('no date');
 }
 
-function describe({ key, sha256, name, expires, consumer }: NewKey): string {
+/** The Consumer where it was named, else what it is to have. */
+function partOf({ sha256, name, expires, consumer }: NewKey): string {
   const entry = { name, sha256, ...(expires !== undefined && { expires }) };
+  return yaml(consumer === undefined ? { apiKeys: [entry] } : consumerOf(consumer, entry));
+}
+
+function describe(made: NewKey): string {
+  const { key, sha256, expires, consumer } = made;
   return [
     `API key   ${key}`,
     `SHA-256   ${sha256}`,
@@ -108,7 +121,7 @@ function describe({ key, sha256, name, expires, consumer }: NewKey): string {
     'The key is shown this once and kept nowhere. Whoever has it sends it as authorization: Bearer KEY, or as',
     'x-api-key: KEY. The gateway is told the SHA-256 only:',
     '',
-    consumer === undefined ? yaml({ apiKeys: [entry] }) : yaml(consumerOf(consumer, entry)),
+    partOf(made),
     consumer === undefined
       ? "This goes into the spec of the key's Consumer, beside the keys that are there."
       : 'Where there is this Consumer already, add the entry to its apiKeys, beside the keys that are there.',
