@@ -48,6 +48,10 @@ describe('a Consumer that is right', () => {
     });
   });
 
+  test('may have its one user by another field', () => {
+    assert.deepEqual(specOf('Consumer', consumer({ userHeader: 'al', users: ['alice'] })).users, ['al', 'alice']);
+  });
+
   test('may use all models, some or none', () => {
     assert.equal(specOf('Consumer', consumer({})).models, undefined);
     assert.deepEqual(specOf('Consumer', consumer({ models: [] })).models, []);
@@ -165,6 +169,7 @@ describe('a Consumer that is wrong', () => {
       { jwt: [{ issuer: 'a', claims: { uid: 7 } }] },
       'value spec.jwt[0].claims.uid: expected a string, got `7`: put it in quotes',
     ],
+    ['userHeader again', { userHeader: 'a', users: ['b', 'a'] }, 'value spec.users[1]: `a` is `userHeader` already'],
     ['a user twice', { users: ['a', 'b', 'a'] }, 'value spec.users[2]: `a` is users[0] already'],
     [
       'models by other wildcards, and by names that nobody has',
