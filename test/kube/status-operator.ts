@@ -1,7 +1,7 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { create, fromBinary } from '@bufbuild/protobuf';
+import { create, fromBinary, type MessageInitShape } from '@bufbuild/protobuf';
 import { Reporter } from '../../agent/report/reporter.ts';
 import { kubeConfigAccess } from '../../operator/api/api-access.ts';
 import { ApiConnection, type ApiRequest, type Reply } from '../../operator/api/api-connection.ts';
@@ -13,7 +13,9 @@ import { StatusWriter } from '../../operator/status/status-writer.ts';
 import { NodeReportSchema } from '../../proto/gen/fairlead/v1/report_pb.js';
 import { TableVersionSchema } from '../../proto/gen/fairlead/v1/table_version_pb.js';
 import {
+  CONSUMER_TYPE,
   ENDPOINT_GROUP_TYPE,
+  FLEET_TYPE,
   GATEWAY_TYPE,
   MODEL_TYPE,
   SECRET_TYPE,
@@ -94,7 +96,7 @@ class SimulatedAgent {
   readonly #nodeId: string;
   readonly #stopped = new AbortController();
   readonly #reporter: Reporter;
-  #rejections: readonly { readonly resource: string; readonly message: string }[] = [];
+  #facts: MessageInitShape<typeof NodeReportSchema> = {};
   #frozen = false;
   #tableVersion = '';
 
@@ -105,7 +107,10 @@ class SimulatedAgent {
     new DeltaClient({
       address,
       nodeId,
-      types: [GATEWAY_TYPE, MODEL_TYPE, ENDPOINT_GROUP_TYPE, SECRET_TYPE, TABLE_VERSION_TYPE],
+      types: [
+        ...[GATEWAY_TYPE, MODEL_TYPE, ENDPOINT_GROUP_TYPE, SECRET_TYPE, CONSUMER_TYPE, FLEET_TYPE],
+        TABLE_VERSION_TYPE,
+      ],
       signal,
       apply: ({ typeUrl, upserts }) => {
         const [version] = upserts;
@@ -119,7 +124,12 @@ class SimulatedAgent {
 
   /** Its Envoy refuses this from now on, or nothing. */
   reject(...rejections: readonly { readonly resource: string; readonly message: string }[]): void {
-    this.#rejections = rejections;
+    this.report({ rejections: [...rejections] });
+  }
+
+  /** It says this from now on, beside what it follows. */
+  report(facts: MessageInitShape<typeof NodeReportSchema>): void {
+    this.#facts = facts;
     this.#report();
   }
 
@@ -139,7 +149,7 @@ class SimulatedAgent {
 
   #report(): void {
     if (this.#frozen) return;
-    const facts = { nodeId: this.#nodeId, tableVersion: this.#tableVersion, envoyReady: true };
-    this.#reporter.report(create(NodeReportSchema, { ...facts, rejections: [...this.#rejections] }));
+    const follows = { nodeId: this.#nodeId, tableVersion: this.#tableVersion, envoyReady: true };
+    this.#reporter.report(create(NodeReportSchema, { ...this.#facts, ...follows }));
   }
 }
