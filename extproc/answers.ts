@@ -5,13 +5,18 @@ import type { Refusal } from '../errors/refusal.ts';
 import { EXCHANGE_NAMESPACE, type ExchangeFact } from '../proto/exchange-names.ts';
 import type { Immediate } from './server/encode.ts';
 
-/** What the gateway answers by itself where nothing is wrong. */
-export function jsonAnswer(value: object): Immediate {
+/**
+ * What the gateway answers by itself where nothing is wrong.
+ *
+ * @param consumer name of the caller, for the records; undefined where nobody was asked for it
+ */
+export function jsonAnswer(value: object, consumer: string | undefined): Immediate {
   return {
     status: 200,
     headers: { 'content-type': 'application/json' },
     body: JSON.stringify(value),
     details: `${OWN_DETAILS_PREFIX}answered`,
+    ...metadataOf({ model: undefined, consumer }),
   };
 }
 

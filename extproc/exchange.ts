@@ -315,7 +315,7 @@ export class Exchange implements ExchangeHandler {
   }
 
   #reply(value: object): void {
-    this.#stream.send(encodeImmediate(jsonAnswer(value)));
+    this.#stream.send(encodeImmediate(jsonAnswer(value, this.#caller?.name)));
   }
 
   #refuse(refusal: Refusal): void {
