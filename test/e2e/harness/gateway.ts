@@ -6,6 +6,7 @@ import { stringify } from 'yaml';
 import type { NodeDescription } from '../../../agent/admin/pages.ts';
 import type { ModelExplanation } from '../../../agent/messages.ts';
 import { withParentDeathSignal } from '../../../cli/process/parent-death.ts';
+import type { UsageRecord } from '../../../extproc/admit/usage-record.ts';
 import { freePorts } from './free-ports.ts';
 import { until } from './until.ts';
 
@@ -21,6 +22,8 @@ export interface GatewayOptions {
   readonly gateway?: Readonly<Record<string, unknown>>;
   readonly logLevel?: 'debug' | 'info';
   readonly concurrency?: number;
+  /** Whether usage records are written, to the file that `usageRecords` reads. */
+  readonly usageRecords?: boolean;
 }
 
 /** One `fairlead up` over a directory of its own, with a real Envoy. */
@@ -28,7 +31,8 @@ export class Gateway {
   readonly directory = mkdtempSync(join(tmpdir(), 'fairlead-e2e-'));
   readonly port: number;
   readonly adminPort: number;
-  readonly #process: ChildProcess;
+  readonly #args: readonly string[];
+  #process: ChildProcess;
   #output = '';
   #ended = false;
 
@@ -37,29 +41,13 @@ export class Gateway {
     this.adminPort = adminPort;
     this.write('gateway.yaml', [gatewayManifest(port, adminPort, options.gateway)]);
     this.write('models.yaml', options.resources);
-    const { logLevel = 'info', concurrency = 1 } = options;
-    const logging = ['--log-dir', this.logs, '--log-level', logLevel];
-    // A test that is killed must not leave its gateway behind.
-    const [command, ...args] = withParentDeathSignal([
-      FAIRLEAD,
-      'up',
-      this.directory,
-      ...logging,
-      '--concurrency',
-      String(concurrency),
-    ]);
-    this.#process = spawn(command, args, {
-      stdio: ['ignore', 'pipe', 'pipe'],
-      env: { ...process.env, NO_COLOR: '1' },
-    });
-    for (const stream of [this.#process.stdout, this.#process.stderr]) {
-      stream?.setEncoding('utf8').on('data', chunk => {
-        this.#output += chunk;
-      });
-    }
-    this.#process.once('exit', () => {
-      this.#ended = true;
-    });
+    const { logLevel = 'info', concurrency = 1, usageRecords = false } = options;
+    this.#args = [
+      ...[this.directory, '--concurrency', String(concurrency)],
+      ...['--log-dir', this.logs, '--log-level', logLevel],
+      ...(usageRecords ? ['--usage-records', this.#usageFile] : []),
+    ];
+    this.#process = this.#spawn();
   }
 
   /** A gateway that answers; to be closed. */
@@ -72,6 +60,34 @@ export class Gateway {
       throw error;
     }
     return gateway;
+  }
+
+  /** Ends `fairlead up` by that signal and starts it again as it was; resolves when it answers. */
+  async restart(signal: NodeJS.Signals): Promise<void> {
+    this.kill(signal);
+    await this.untilEnded();
+    this.#output = '';
+    this.#ended = false;
+    this.#process = this.#spawn();
+    await this.untilShown('Fairlead is ready.');
+  }
+
+  #spawn(): ChildProcess {
+    // A test that is killed must not leave its gateway behind.
+    const [command, ...args] = withParentDeathSignal([FAIRLEAD, 'up', ...this.#args]);
+    const child = spawn(command, args, {
+      stdio: ['ignore', 'pipe', 'pipe'],
+      env: { ...process.env, NO_COLOR: '1' },
+    });
+    for (const stream of [child.stdout, child.stderr]) {
+      stream?.setEncoding('utf8').on('data', chunk => {
+        this.#output += chunk;
+      });
+    }
+    child.once('exit', () => {
+      this.#ended = true;
+    });
+    return child;
   }
 
   get url(): string {
@@ -176,6 +192,21 @@ export class Gateway {
         .slice(0, -1)
         .filter(line => line.includes(`"event":"${kind}"`))
         .map(line => JSON.parse(line) as Event)
+    );
+  }
+
+  get #usageFile(): string {
+    return join(this.directory, '.usage.jsonl');
+  }
+
+  /** Lines of the usage records so far. */
+  usageRecords(): UsageRecord[] {
+    return (
+      readFileSync(this.#usageFile, 'utf8')
+        .split('\n')
+        // The last one may still be on its way.
+        .slice(0, -1)
+        .map(line => JSON.parse(line) as UsageRecord)
     );
   }
 
