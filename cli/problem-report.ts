@@ -24,7 +24,7 @@ export function allProblems(reading: DirectoryReading, plan: Plan): Problem[] {
     }
   }
   for (const { kind, resource, path, message } of plan.warnings) tell(kind, resource, 'warning', path, message);
-  return [...problems, ...certificateProblems(reading, plan)].sort(byPlace);
+  return [...problems, ...certificateProblems(reading, plan), ...referenceProblems(reading, plan)].sort(byPlace);
 }
 
 type Kind = Plan['warnings'][number]['kind'];
@@ -35,11 +35,39 @@ function originOf({ modelDeployments, consumers, gateways }: DirectoryReading['s
   return gateways.find(gateway => objectKey(gateway) === key)?.origin;
 }
 
+/** What resources refer to and nobody has. */
+function referenceProblems(reading: DirectoryReading, plan: Plan): Problem[] {
+  const { state, locate } = reading;
+  const severity = isForCluster(reading) ? 'warning' : 'error';
+  const ofGateway = plan.references.flatMap(({ gateway, path, purpose, secret, problem }) => {
+    const origin = originOf(state, 'InferenceGateway', gateway);
+    if (origin?.kind !== 'file' || problem === undefined) return [];
+    const about = { severity, resource: `InferenceGateway ${gateway}`, path } as const;
+    return [
+      problemAt(origin.file, locate(origin, path), { ...about, message: `${purpose}: secret ${secret}: ${problem}` }),
+    ];
+  });
+  const ofConsumers = [...plan.consumerStatuses].flatMap(([key, { conditions }]) => {
+    const lacking = conditions.find(({ type, status }) => type === 'ResolvedRefs' && status === 'False');
+    const origin = originOf(state, 'Consumer', key);
+    if (origin?.kind !== 'file' || lacking === undefined) return [];
+    const path = ['spec', 'apiKeys'];
+    const about = { severity, resource: `Consumer ${key}`, path, message: lacking.message } as const;
+    return [problemAt(origin.file, locate(origin, path), about)];
+  });
+  return [...ofGateway, ...ofConsumers];
+}
+
 /** Files with neither pods nor the Secrets that they name are meant for a cluster, which has both. */
-function certificateProblems({ state, locate }: DirectoryReading, { certificates }: Plan): Problem[] {
-  const elsewhere = state.pods.size === 0 && [...state.secrets.values()].every(({ data }) => data === undefined);
+function isForCluster({ state }: DirectoryReading): boolean {
+  return state.pods.size === 0 && [...state.secrets.values()].every(({ data }) => data === undefined);
+}
+
+function certificateProblems(reading: DirectoryReading, { certificates }: Plan): Problem[] {
+  const { state, locate } = reading;
+  const elsewhere = isForCluster(reading);
   return certificates.flatMap(({ gateway, path, secret, problem, notAfterMs = Number.POSITIVE_INFINITY }) => {
-    const origin = state.gateways.find(each => objectKey(each) === gateway)?.origin;
+    const origin = originOf(state, 'InferenceGateway', gateway);
     if (origin?.kind !== 'file' || (problem === undefined && notAfterMs > Date.now())) return [];
     const resource = `InferenceGateway ${gateway}`;
     const [severity, message]: [Severity, string] =

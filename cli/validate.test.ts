@@ -141,6 +141,35 @@ ${spec}`;
     assert.equal(wrong.code, 1);
   });
 
+  test('Secrets with keys and passwords that are missing are errors, unless the files are meant for a cluster', async t => {
+    const declared = `apiVersion: fairlead.dev/v1alpha1
+kind: InferenceGateway
+metadata: {name: g}
+spec:
+  authentication: {mode: apiKeys}
+  limits:
+    store: valkey
+    valkey: {url: "valkey://v:6379", secretRef: {name: store}}
+---
+apiVersion: fairlead.dev/v1alpha1
+kind: Consumer
+metadata: {name: alice}
+spec:
+  apiKeys: [{secretRef: {name: key}}]
+`;
+    const told = (severity: string) => [
+      `c.yaml:8:38: ${severity}: spec.limits.valkey.secretRef: password of the limit store: secret default/store: not found`,
+      `c.yaml:14:3: ${severity}: spec.apiKeys: spec.apiKeys[0]: secret default/key: not found; nobody gets in by this key until then`,
+    ];
+    const cluster = await validated(t, { 'c.yaml': declared });
+    assert.deepEqual([cluster.code, cluster.written.split('\n').slice(0, 2)], [0, told('warning')]);
+    const here = await validated(t, {
+      'c.yaml': declared,
+      'p.yaml': 'apiVersion: v1\nkind: Pod\nmetadata: {name: p}\n',
+    });
+    assert.deepEqual([here.code, here.written.split('\n').slice(0, 2)], [1, told('error')]);
+  });
+
   test('a path that does not exist is a wrong call', async () => {
     let written = '';
     const err = { write: (text: string) => (written += text) };

@@ -4,6 +4,7 @@ import type { Consumer, EndpointGroup, Gateway, Model, Secret } from '../../prot
 import type { ClusterState, Declared } from '../source/cluster-state.ts';
 import type { Surroundings } from './backend-endpoints.ts';
 import type { PlanOptions } from './gateway-message.ts';
+import type { GatewayReference } from './gateway-references.ts';
 import type { ListenerCertificate } from './listener-certificates.ts';
 import { type Claim, type Claimant, sameClaim, settleNames } from './name-claims.ts';
 import { type ConsumerChange, ConsumerMemory, planConsumers } from './plan-consumers.ts';
@@ -26,6 +27,8 @@ export interface Plan {
   readonly secrets: ReadonlyMap<string, Secret>;
   /** Of every listener with TLS, in their order. */
   readonly certificates: readonly ListenerCertificate[];
+  /** Of all other Secrets that the gateway refers to. */
+  readonly references: readonly GatewayReference[];
   /** Of every ModelDeployment, served or not, by "<namespace>/<name>". */
   readonly statuses: ReadonlyMap<string, ModelStatus>;
   /** Of every InferenceGateway, by "<namespace>/<name>". */
@@ -68,9 +71,9 @@ export function plan(state: ClusterState, options: PlanOptions, previous?: Plan)
     consumerChanges.map(({ key, to }) => [key, to?.consumer] as const),
   );
   const found = planGateway({ state, served, options, anybodyMayCall: consumers.size > 0 }, memory.gateway);
-  const { gateway, secrets, certificates, gatewayStatuses } = found;
+  const { gateway, secrets, certificates, references, gatewayStatuses } = found;
   const planned: Plan = {
-    ...{ gateway, secrets, certificates, gatewayStatuses, consumers },
+    ...{ gateway, secrets, certificates, references, gatewayStatuses, consumers },
     models: patched(last?.models, modelChanges(changes)),
     endpoints: patched(last?.endpoints, endpointChanges(changes)),
     statuses: patched(last?.statuses, statusChanges(changes)),

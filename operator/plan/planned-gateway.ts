@@ -62,7 +62,7 @@ export function planGateway(inputs: GatewayInputs, before: PlannedGateway | unde
     gateway,
     secrets: kept(findings.secrets, before?.secrets),
     certificates: kept(findings.certificates, before?.certificates),
-    references: findings.references,
+    references: kept(findings.references, before?.references),
     warnings: kept(findings.warnings, before?.warnings),
     gatewayStatuses: kept(gatewayStatuses, before?.gatewayStatuses),
   };
