@@ -10,7 +10,7 @@ export interface DataPlaneSnapshot extends TallySnapshot {
 }
 
 /** What limits did, and what consumers used. */
-export interface LimitsSnapshot {
+interface LimitsSnapshot {
   readonly checks: readonly LimitChecks[];
   readonly consumers: readonly ConsumerUse[];
   /** Of the consumers whose spending is at their warning threshold or above. */

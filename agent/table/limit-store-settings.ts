@@ -4,7 +4,7 @@ import type { RouteTable } from './route-table.ts';
 /** Where what is used of limits is counted, with all that it takes to get there. */
 export interface LimitStoreSettings {
   /** Undefined: in the memory of each agent. */
-  readonly valkey: ValkeyConnection | MissingSecret | undefined;
+  readonly valkey: ValkeySettings | MissingSecret | undefined;
   /** What holds while the store cannot be asked. */
   readonly onFailure: OnStoreFailure;
   /** How long a request waits for the store, milliseconds. */
@@ -12,7 +12,7 @@ export interface LimitStoreSettings {
 }
 
 /** How a Valkey is reached. */
-export interface ValkeyConnection {
+export interface ValkeySettings {
   /** "valkey://host:port/db", or "valkeys://…" for TLS. */
   readonly url: string;
   /** Empty: the default user. */
@@ -26,7 +26,7 @@ export interface ValkeyConnection {
 }
 
 /** A store that is wanted and cannot be reached: it is as if it were away. */
-export interface MissingSecret {
+interface MissingSecret {
   /** What is missing, in words for people. */
   readonly missing: string;
 }
@@ -47,7 +47,7 @@ export function limitStoreSettings({ gateway, secrets }: RouteTable): LimitStore
 function connection(
   { url, username, password, ca, cluster }: Valkey,
   secrets: ReadonlyMap<string, Secret>,
-): ValkeyConnection | MissingSecret {
+): ValkeySettings | MissingSecret {
   const missing = [password, ca].map(each => each && whatIsMissing(each, secrets)).find(Boolean);
   if (missing) return { missing };
   return { url, username, password: textOf(password, secrets), ca: textOf(ca, secrets), cluster };

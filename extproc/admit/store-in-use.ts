@@ -1,4 +1,4 @@
-import type { LimitStoreSettings } from '../../agent/table/limit-store-settings.ts';
+import type { LimitStoreSettings, ValkeySettings } from '../../agent/table/limit-store-settings.ts';
 import { OnStoreFailure } from '../../proto/gen/fairlead/v1/table_pb.js';
 import { GuardedStore, type OnStoreFailure as Policy, type SharedStore } from './guarded-store.ts';
 import type { LimitStore } from './limit-store.ts';
@@ -124,8 +124,7 @@ export class StoreInUse {
   }
 }
 
-function connect(valkey: Exclude<LimitStoreSettings['valkey'], undefined | { missing: string }>): ValkeyStore {
-  const { url, username, password, ca, cluster } = valkey;
+function connect({ url, username, password, ca, cluster }: ValkeySettings): ValkeyStore {
   return new ValkeyStore({
     connection: new ValkeyConnection({
       url,
