@@ -30,8 +30,8 @@ interface Shared {
   readonly store: SharedStore & { readonly dropped: number; close(): void | Promise<void> };
 }
 
-/** What was reserved in a store that is not in use any more is settled there for so long, milliseconds. */
-const CLOSE_AFTER_MS = 60_000;
+/** What was reserved in a store that is not in use any more is settled there: longer than nearly all answers take, milliseconds. */
+const CLOSE_AFTER_MS = 900_000;
 
 const POLICIES: Readonly<Record<OnStoreFailure, Policy>> = {
   [OnStoreFailure.UNSPECIFIED]: 'local',
