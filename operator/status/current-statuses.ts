@@ -14,6 +14,8 @@ export type CurrentStatuses =
   | { readonly statuses: ReadonlyMap<string, StatusDocument>; readonly failure?: never }
   | { readonly statuses?: never; readonly failure: ApiFailure };
 
+const NOT_FOUND = 404;
+
 const KINDS = [
   { kind: MODEL_COLLECTION, schema: modelStatusSchema },
   { kind: GATEWAY_COLLECTION, schema: gatewayStatusSchema },
@@ -46,7 +48,8 @@ export async function currentStatuses(
           },
         },
       );
-      if (failure !== undefined) return { failure };
+      // A kind that the cluster does not know yet has no statuses.
+      if (failure !== undefined && failure.code !== NOT_FOUND) return { failure };
     }
   }
   return { statuses };

@@ -25,7 +25,8 @@ suite('statuses of Consumers on a real API server', { timeout: 3 * timeout }, ()
   after(() => cluster?.stop());
 
   afterEach(async () => {
-    for (const kind of ['consumers', 'igw', 'secrets', 'events']) await cluster.kubectl(['delete', kind, '--all', '-n', 'ml']);
+    for (const kind of ['consumers', 'igw', 'secrets', 'events'])
+      await cluster.kubectl(['delete', kind, '--all', '-n', 'ml']);
   });
 
   async function leading(t: TestContext) {
@@ -112,5 +113,13 @@ suite('statuses of Consumers on a real API server', { timeout: 3 * timeout }, ()
       'BudgetWarning',
     ]);
     assert.match(await cluster.kubectl(['get', 'consumers', '-n', 'ml']), /^a +True +True +10\.00 /m);
+  });
+
+  test('a cluster that does not know them yet is told of everything else', { timeout }, async t => {
+    await cluster.kubectl(['delete', 'crd', 'consumers.fairlead.dev']);
+    t.after(() => objects.prepare());
+    await leading(t);
+    await objects.apply(document('InferenceGateway', 'default', {}));
+    await cluster.kubectl(['wait', 'igw/default', '-n', 'ml', '--for=condition=Programmed', '--timeout=60s']);
   });
 });
