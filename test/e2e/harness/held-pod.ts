@@ -10,6 +10,8 @@ export class HeldPod {
   readonly #held = new Set<ServerResponse>();
   /** Streams that were cut before they were let end. */
   cut = 0;
+  /** Streams that ever waited at once. */
+  most = 0;
 
   private constructor(server: Server) {
     this.#server = server;
@@ -47,6 +49,7 @@ export class HeldPod {
 
   #begin(response: ServerResponse): void {
     this.#held.add(response);
+    this.most = Math.max(this.most, this.#held.size);
     response.once('close', () => {
       if (this.#held.delete(response)) this.cut++;
     });
