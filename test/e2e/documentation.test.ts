@@ -10,68 +10,151 @@ import { until } from './harness/until.ts';
 
 const ROOT = join(import.meta.dirname, '..', '..');
 const PAGES = ['README.md', 'docs/quickstart.md', 'examples/local/README.md'];
+/** The section of README.md that has a gateway of its own, which asks for keys. */
+const TOUR = /^## Who may use what\n[\s\S]*?(?=^## )/m;
 
 /** The commands of a page that ask a running gateway, as a reader would copy them. */
 function commandsOf(page: string): string[] {
-  const text = readFileSync(join(ROOT, page), 'utf8');
+  const text = textOf(page).replace(TOUR, '');
   return [...text.matchAll(/^```sh\n([\s\S]*?)^```/gm)]
     .map(([, block = '']) => block)
     .filter(block => /^(curl|npx fairlead (models|explain))/.test(block));
 }
 
+function textOf(page: string): string {
+  return readFileSync(join(ROOT, page), 'utf8');
+}
+
+/** `fairlead up` over a copy of an example, on ports of its own. */
+class RunningExample {
+  readonly directory = mkdtempSync(join(tmpdir(), 'fairlead-docs-'));
+  readonly ports: readonly number[];
+  readonly #process: ReturnType<typeof spawn>;
+  output = '';
+
+  private constructor(example: string, ports: readonly number[]) {
+    this.ports = ports;
+    cpSync(join(ROOT, 'examples', example), this.directory, { recursive: true });
+    // What a reader's own tour has left there.
+    rmSync(join(this.directory, 'me.yaml'), { force: true });
+    const file = join(this.directory, 'gateway.yaml');
+    writeFileSync(file, this.here(readFileSync(file, 'utf8')));
+    const args = ['up', this.directory, '--sim', '--log-dir', join(this.directory, '.logs')];
+    this.#process = spawn(join(ROOT, 'cli', 'bin', 'fairlead'), args);
+    this.#process.stdout?.setEncoding('utf8').on('data', chunk => {
+      this.output += chunk;
+    });
+  }
+
+  static async start(example: string): Promise<RunningExample> {
+    const running = new RunningExample(example, await freePorts(2));
+    await until(`examples/${example}`, () => running.output.includes('Fairlead is ready.'));
+    return running;
+  }
+
+  async stop(): Promise<void> {
+    this.#process.kill('SIGINT');
+    await until('the end', () => this.#process.exitCode !== null, 40_000);
+    rmSync(this.directory, { recursive: true });
+  }
+
+  /** A command of a page, as it has to be here. */
+  here(command: string): string {
+    return command
+      .replaceAll('8888', String(this.ports[0]))
+      .replaceAll('8889', String(this.ports[1]))
+      .replaceAll('npx fairlead', 'cli/bin/fairlead');
+  }
+}
+
+/** Standard output and error of a line of bash. */
+async function outputOf(line: string, env: Readonly<Record<string, string>> = {}): Promise<string> {
+  const options = { cwd: ROOT, env: { ...process.env, ...env } };
+  const { stdout } = await promisify(execFile)('bash', ['-c', `exec 2>&1\n${line}`], options);
+  return stdout;
+}
+
 suite('the documentation', () => {
-  const directory = mkdtempSync(join(tmpdir(), 'fairlead-docs-'));
-  let ports: number[];
-  let output = '';
-  let gateway: ReturnType<typeof spawn>;
+  let example: RunningExample;
 
   before(async () => {
-    ports = await freePorts(2);
-    cpSync(join(ROOT, 'examples', 'local'), directory, { recursive: true });
-    const file = join(directory, 'gateway.yaml');
-    writeFileSync(file, onPorts(readFileSync(file, 'utf8')));
-    gateway = spawn(join(ROOT, 'cli', 'bin', 'fairlead'), [
-      'up',
-      directory,
-      '--sim',
-      '--log-dir',
-      join(directory, '.logs'),
-    ]);
-    gateway.stdout?.setEncoding('utf8').on('data', chunk => {
-      output += chunk;
-    });
-    await until('the example', () => output.includes('Fairlead is ready.'));
+    example = await RunningExample.start('local');
   });
 
-  after(async () => {
-    gateway.kill('SIGINT');
-    await until('the end', () => gateway.exitCode !== null, 40_000);
-    rmSync(directory, { recursive: true });
-  });
-
-  const onPorts = (text: string) =>
-    text
-      .replaceAll('8888', String(ports[0]))
-      .replaceAll('8889', String(ports[1]))
-      .replaceAll('curl ', 'curl -sS --fail-with-body ');
+  after(() => example.stop());
 
   for (const page of PAGES) {
     for (const [index, command] of commandsOf(page).entries()) {
       test(`${page}: command ${index + 1} does what it says`, async () => {
-        const admin = command.startsWith('npx fairlead') ? ` --admin http://127.0.0.1:${ports[1]}` : '';
-        const line = onPorts(command.trimEnd()).replace('npx fairlead', 'cli/bin/fairlead') + admin;
-        const { stdout } = await promisify(execFile)('bash', ['-c', line], { cwd: ROOT });
-        assert.notEqual(stdout.trim(), '');
+        const admin = command.startsWith('npx fairlead') ? ` --admin http://127.0.0.1:${example.ports[1]}` : '';
+        const line = example.here(command.trimEnd()).replaceAll('curl ', 'curl -sS --fail-with-body ') + admin;
+        assert.notEqual((await outputOf(line)).trim(), '');
       });
     }
   }
 
   test('the request that the terminal proposes is answered', async () => {
-    const [, command = ''] = /Try it:\n([\s\S]*?\}'\n)/.exec(output) ?? [];
-    const { stdout } = await promisify(execFile)('bash', [
-      '-c',
-      command.replace('curl ', 'curl -sS --fail-with-body '),
-    ]);
-    assert.match(stdout, /chat\.completion/);
+    const [, command = ''] = /Try it:\n([\s\S]*?\}'\n)/.exec(example.output) ?? [];
+    const answer = await outputOf(command.replace('curl ', 'curl -sS --fail-with-body '));
+    assert.match(answer, /chat\.completion/);
   });
 });
+
+suite('the tour of keys, limits and budgets', () => {
+  const [tour = ''] = TOUR.exec(textOf('README.md')) ?? [];
+  const steps = [...tour.matchAll(/^```sh\n([\s\S]*?)^```\n(?:\n```\n([\s\S]*?)^```)?/gm)]
+    .map(([, command = '', shown = '']) => ({ command, shown }))
+    .filter(({ command }) => !command.startsWith('npx fairlead up'));
+  let example: RunningExample;
+  let key = '';
+
+  before(async () => {
+    example = await RunningExample.start('keys');
+  });
+
+  after(() => example.stop());
+
+  const run = (command: string) => {
+    const line = example.here(command).replaceAll('examples/keys', example.directory).replaceAll('curl ', 'curl -sS ');
+    return outputOf(line.replace(/^KEY=.*\n/, ''), { KEY: key });
+  };
+
+  for (const [index, { command, shown }] of steps.entries()) {
+    test(`step ${index + 1} shows what a reader sees`, async () => {
+      if (!command.startsWith('curl')) {
+        const output = await run(command);
+        key = /^API key +(\S+)$/m.exec(output)?.[1] ?? key;
+        assert.ok(isAsShown(output, shown), output);
+        if (command.startsWith('cat')) await until('the limit', async () => (await usage()).includes('3 requests'));
+        return;
+      }
+      // What a request took is known a moment after its answer.
+      let output = '';
+      await until('the answer', async () => {
+        output = await run(command);
+        return isAsShown(output, shown);
+      }).catch(() => assert.fail(output));
+    });
+  }
+
+  const usage = () => run('curl http://127.0.0.1:8888/v1/usage -H "authorization: Bearer $KEY"');
+});
+
+/** Whether an output is what a page shows of it: "…" is any of it, and times are those of the day. */
+function isAsShown(output: string, shown: string): boolean {
+  let rest = comparable(output);
+  for (const piece of shown.split('…').map(comparable)) {
+    const at = rest.indexOf(piece);
+    if (at < 0) return false;
+    rest = rest.slice(at + piece.length);
+  }
+  return true;
+}
+
+/** Without line breaks, spaces and what the time makes different. */
+function comparable(text: string): string {
+  return text
+    .replaceAll(/\s/g, '')
+    .replaceAll(/[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:.]+Z/g, 'TIME')
+    .replaceAll(/(Tryagainin|retry-after:|"retry_after":)[0-9]+/g, '$1N');
+}
