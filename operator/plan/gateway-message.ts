@@ -1,3 +1,4 @@
+import { hash } from 'node:crypto';
 import { create } from '@bufbuild/protobuf';
 import { durationMs } from '../../crds/duration.ts';
 import type { InferenceGatewaySpec } from '../../crds/inference-gateway.ts';
@@ -21,6 +22,9 @@ export interface PlanOptions {
 
 const LOOPBACK = '127.0.0.1';
 const EVERYWHERE = '0.0.0.0';
+
+/** Of a digest of 256 bits, enough that no two issuers share them. */
+const ISSUER_NAME_DIGITS = 32;
 
 const VALIDATION = { off: Validation.OFF, basic: Validation.BASIC, strict: Validation.STRICT } as const;
 
@@ -59,8 +63,8 @@ export function gatewayMessage(spec: InferenceGatewaySpec, namespace: string, { 
     corsAllowOrigins: spec.cors.allowOrigins,
     authentication: {
       mode: AUTHENTICATION[spec.authentication.mode],
-      jwtIssuers: spec.authentication.jwt.map(({ issuer, jwksUrl, audiences, consumerClaim = '', ca }, index) => ({
-        ...{ name: `jwt-${index}`, issuer, jwksUrl, audiences: [...audiences], consumerClaim },
+      jwtIssuers: spec.authentication.jwt.map(({ issuer, jwksUrl, audiences, consumerClaim = '', ca }) => ({
+        ...{ name: tokenIssuerName(issuer), issuer, jwksUrl, audiences: [...audiences], consumerClaim },
         ...secretKey('ca', namespace, ca?.secretRef),
       })),
     },
@@ -73,6 +77,14 @@ export function gatewayMessage(spec: InferenceGatewaySpec, namespace: string, { 
       ...(spec.limits.valkey && { valkey: valkeyMessage(spec.limits.valkey, namespace) }),
     },
   });
+}
+
+/**
+ * Envoy tells the claims of a token under this name, by what it knew when the connection was made: were it the place in
+ * the list, the tokens of an issuer would be those of the next one in its place.
+ */
+function tokenIssuerName(issuer: string): string {
+  return `jwt-${hash('sha256', issuer).slice(0, ISSUER_NAME_DIGITS)}`;
 }
 
 function valkeyMessage(

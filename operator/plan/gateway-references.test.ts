@@ -66,8 +66,8 @@ suite('what a gateway refers to', () => {
         ca && [ca.secret, ca.key],
       ]),
       [
-        ['jwt-0', 'https://a', 'sub', 'fairlead', undefined],
-        ['jwt-1', 'https://b', '', '', ['ml/authorities', 'ca.crt']],
+        ['jwt-44f833239a3830c06cd05a0469cc989d', 'https://a', 'sub', 'fairlead', undefined],
+        ['jwt-4d50e35b22de0e2eac6a64d75133f401', 'https://b', '', '', ['ml/authorities', 'ca.crt']],
       ],
     );
     assert.equal(message.hideForbiddenModels, true);
