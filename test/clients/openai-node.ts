@@ -10,9 +10,9 @@ export interface StreamedChat {
   readonly completionTokens: number | undefined;
 }
 
-/** The official Node client as a new user sets it up: any key, and no retries, which would hide failures. */
-export function openAiClient(baseUrl: string): OpenAI {
-  return new OpenAI({ baseURL: baseUrl, apiKey: 'any_key', maxRetries: 0 });
+/** The official Node client as a new user sets it up: no retries, which would hide failures. */
+export function openAiClient(baseUrl: string, apiKey = 'any_key'): OpenAI {
+  return new OpenAI({ baseURL: baseUrl, apiKey, maxRetries: 0 });
 }
 
 /** A whole answer of `maxTokens` tokens. */
