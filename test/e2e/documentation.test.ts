@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, suite, test } from 'node:test';
 import { promisify } from 'node:util';
+import { MemoryStore } from '../../extproc/admit/memory-store.ts';
 import { freePorts } from './harness/free-ports.ts';
 import { until } from './harness/until.ts';
 
@@ -102,9 +103,7 @@ suite('the documentation', () => {
 
 suite('the tour of keys, limits and budgets', () => {
   const [tour = ''] = TOUR.exec(textOf('README.md')) ?? [];
-  const steps = [...tour.matchAll(/^```sh\n([\s\S]*?)^```\n(?:\n```\n([\s\S]*?)^```)?/gm)]
-    .map(([, command = '', shown = '']) => ({ command, shown }))
-    .filter(({ command }) => !command.startsWith('npx fairlead up'));
+  const shownSteps = steps(tour).filter(({ command }) => !command.startsWith('npx fairlead up'));
   let example: RunningExample;
   let key = '';
 
@@ -119,7 +118,7 @@ suite('the tour of keys, limits and budgets', () => {
     return outputOf(line.replace(/^KEY=.*\n/, ''), { KEY: key });
   };
 
-  for (const [index, { command, shown }] of steps.entries()) {
+  for (const [index, { command, shown }] of shownSteps.entries()) {
     test(`step ${index + 1} shows what a reader sees`, async () => {
       if (!command.startsWith('curl')) {
         const output = await run(command);
@@ -139,6 +138,66 @@ suite('the tour of keys, limits and budgets', () => {
 
   const usage = () => run('curl http://127.0.0.1:8888/v1/usage -H "authorization: Bearer $KEY"');
 });
+
+for (const page of ['docs/identity.md', 'docs/limits.md']) {
+  suite(page, () => {
+    const directory = mkdtempSync(join(tmpdir(), 'fairlead-docs-'));
+    after(() => rmSync(directory, { recursive: true }));
+
+    for (const [index, { command, shown }] of steps(textOf(page)).entries()) {
+      test(`command ${index + 1} shows what a reader sees`, async () => {
+        const output = await outputOf(command.replaceAll('npx fairlead', 'cli/bin/fairlead'));
+        assert.ok(isAsShown(output, shown), output);
+      });
+    }
+
+    for (const [index, [, resources = '']] of [...textOf(page).matchAll(/^```yaml\n([\s\S]*?)^```/gm)].entries()) {
+      test(`example ${index + 1} is without errors`, async () => {
+        const file = join(directory, `${index}.yaml`);
+        writeFileSync(file, resources);
+        const problems = JSON.parse(await outputOf(`cli/bin/fairlead validate ${file} -o json || true`)).problems;
+        assert.deepEqual(
+          problems.filter(({ severity }: { severity: string }) => severity === 'error'),
+          [],
+        );
+      });
+    }
+  });
+}
+
+/** The rows of the table in docs/limits.md that tell what happens when, one request after the other. */
+const EVENT = /^\| ([\d.]+) s \| (.*?) \| ([\d,]+) \| (.*?) ?\|$/gm;
+
+test('docs/limits.md: the example by numbers is what happens', () => {
+  let nowMs = 0;
+  const store = new MemoryStore({ nowMs: () => nowMs, agents: () => 1 });
+  const window = { kind: 'sliding', periodMs: 60_000 } as const;
+  const counter = { key: 'tokens', limit: 10_000, window, shadow: false };
+  const events = [...textOf('docs/limits.md').matchAll(EVENT)];
+  assert.equal(events.length, 11);
+  for (const [line, at = '', what = '', used = '', told = ''] of events) {
+    nowMs = Number(at) * 1_000;
+    const [, asking, asked = ''] = /^(\w) may take ([\d,]+)/.exec(what) ?? [];
+    const [, over, took = ''] = /^(\w) is over, and took ([\d,]+)/.exec(what) ?? [];
+    if (asking !== undefined) {
+      const verdict = store.reserve(asking, [{ counter, amount: numberOf(asked) }]);
+      const seconds = verdict.admitted ? '' : Math.ceil((verdict.retryAfterMs ?? 0) / 1_000);
+      assert.equal(/retry-after: (\d+)/.exec(told)?.[1] ?? '', String(seconds), line);
+    }
+    if (over !== undefined) store.settle(over, [], [numberOf(took)]);
+    assert.equal(store.read([counter])[0]?.used, numberOf(used), line);
+  }
+});
+
+function numberOf(text: string): number {
+  return Number(text.replaceAll(',', ''));
+}
+
+/** The commands of a text, each with what is shown after it. */
+function steps(text: string): { readonly command: string; readonly shown: string }[] {
+  const blocks = text.matchAll(/^```sh\n([\s\S]*?)^```\n(?:\n```\n([\s\S]*?)^```)?/gm);
+  return [...blocks].map(([, command = '', shown = '']) => ({ command, shown }));
+}
 
 /** Whether an output is what a page shows of it: "…" is any of it, and times are those of the day. */
 function isAsShown(output: string, shown: string): boolean {
