@@ -158,13 +158,17 @@ class Agent {
     }
   }
 
-  /** Envoy first, then the picker: nothing is picked that Envoy does not know, and what is dropped leaves Envoy last. */
+  /**
+   * Envoy first, then the picker: nothing is picked that Envoy does not know, and what is dropped leaves Envoy last.
+   * Only a listener that moves is opened after that.
+   */
   async #adopt(next: ReceivedTable, feed: TableFeed): Promise<void> {
     const known = this.#linger.table(performance.now());
     if (known === undefined) return;
     await this.#envoy.apply(known.table, known.retired, this.#signal);
     if (next === this.#applied) return;
     await this.#handOver(next);
+    await this.#envoy.openMoved(this.#signal);
     this.#applied = next;
     this.#unusable = undefined;
     feed.keep(next.table);

@@ -15,6 +15,7 @@ import {
   ROUTE_TYPE,
   SECRET_TYPE,
 } from './envoy/encode.ts';
+import { movedListeners } from './envoy/moved-listeners.ts';
 import type { EnvoySettings } from './envoy/settings.ts';
 import type { RouteTable } from './table/route-table.ts';
 
@@ -24,6 +25,21 @@ const TYPES: readonly ResourceType[] = [SECRET_TYPE, CLUSTER_TYPE, ENDPOINT_TYPE
 /** For how long an Envoy that is slow to answer holds up the picker; it gets the table all the same. */
 const ACKNOWLEDGE_TIMEOUT_MS = 5_000;
 
+/** Envoy says that a listener is closed before all of its threads have closed it, which takes no more than milliseconds. */
+const OPEN_ATTEMPTS = 20;
+
+const NONE_MOVED: ReadonlySet<string> = new Set();
+
+/** A table of which some listeners are not open yet. */
+interface PartlyOpen {
+  readonly version: string;
+  readonly resources: readonly Resource[];
+  readonly withheld: readonly WithheldResource[];
+  readonly listeners: EnvoyResources[typeof LISTENER_TYPE];
+  /** Names of those that are not open yet. */
+  readonly moved: ReadonlySet<string>;
+}
+
 /** Serves this node's Envoy from the route table, by delta ADS on a Unix socket. */
 export class EnvoyServer {
   readonly #nodeId: string;
@@ -31,6 +47,9 @@ export class EnvoyServer {
   readonly #server: DeltaServer;
   readonly #grpc: Server;
   #sequence = 0;
+  /** All that Envoy has open, as far as this agent has told it to. */
+  #listeners: EnvoyResources[typeof LISTENER_TYPE] = new Map();
+  #partlyOpen: PartlyOpen | undefined;
 
   constructor(nodeId: string, settings: EnvoySettings, onClient: (event: ClientEvent) => void) {
     this.#nodeId = nodeId;
@@ -73,16 +92,54 @@ export class EnvoyServer {
 
   /**
    * Tells Envoy a table; resolves when it has answered, at once where none is connected (it gets everything before it
-   * opens its listeners), and in any case after some seconds.
+   * opens its listeners), and in any case after some seconds. A listener that moves to another address is only closed
+   * here; `openMoved` opens it.
    *
    * @param retired models of the past whose timeouts requests may still ask for
    */
   async apply(table: RouteTable, retired: readonly Model[], signal: AbortSignal): Promise<void> {
     const derived = deriveEnvoy(table, this.#settings, retired);
-    const resources = encodeAll(derived);
-    this.#sequence = this.#server.replace(table.version, resources, withheldOf(derived));
+    const listeners = derived[LISTENER_TYPE];
+    const told = { version: table.version, resources: encodeAll(derived), withheld: withheldOf(derived) };
+    const moved = this.connected ? movedListeners(this.#listeners, listeners) : NONE_MOVED;
+    this.#partlyOpen = moved.size === 0 ? undefined : { ...told, listeners, moved };
+    if (this.#partlyOpen !== undefined) return this.#close(this.#partlyOpen, signal);
+    this.#listeners = listeners;
+    this.#tell(told);
     // Without a listener Envoy asks for no routes, so that it would never have answered everything.
-    if (!this.connected || !resources.some(({ typeUrl }) => typeUrl === LISTENER_TYPE)) return;
+    if (listeners.size > 0) await this.#answered(signal);
+  }
+
+  /**
+   * Opens the listeners that the last table has moved. To be called once whoever picks follows that table: a gateway
+   * that begins to ask who calls may then be open to more callers than before.
+   */
+  async openMoved(signal: AbortSignal): Promise<void> {
+    const table = this.#partlyOpen;
+    if (table === undefined) return;
+    for (let attempt = 1; !signal.aborted; attempt += 1) {
+      this.#tell(table);
+      await this.#answered(signal);
+      const isOpen = !this.refused.some(({ typeUrl, name }) => typeUrl === LISTENER_TYPE && table.moved.has(name));
+      if (isOpen || attempt === OPEN_ATTEMPTS) break;
+      await this.#close(table, signal);
+    }
+    this.#listeners = table.listeners;
+    this.#partlyOpen = undefined;
+  }
+
+  #close(table: PartlyOpen, signal: AbortSignal): Promise<void> {
+    const open = ({ typeUrl, name }: Resource) => typeUrl !== LISTENER_TYPE || !table.moved.has(name);
+    this.#tell({ ...table, resources: table.resources.filter(open) });
+    return this.#answered(signal);
+  }
+
+  #tell({ version, resources, withheld }: Pick<PartlyOpen, 'version' | 'resources' | 'withheld'>): void {
+    this.#sequence = this.#server.replace(version, resources, withheld);
+  }
+
+  async #answered(signal: AbortSignal): Promise<void> {
+    if (!this.connected) return;
     const timeout = AbortSignal.any([signal, AbortSignal.timeout(ACKNOWLEDGE_TIMEOUT_MS)]);
     await this.#server.settled(this.#nodeId, this.#sequence, timeout).catch(() => undefined);
   }
