@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { get } from 'node:http';
 import { after, before, suite, test } from 'node:test';
 import { assertOpenAiError, send } from './harness/answer.ts';
 import { bearer, consumer, makeKey } from './harness/consumer.ts';
@@ -137,9 +138,9 @@ suite('authentication is switched while the gateway runs', () => {
   });
   after(() => fleet?.close());
 
-  const write = (mode: string) =>
+  const write = (mode: string, address?: string) =>
     fleet.gateway.writeGateway({
-      listeners: [{ name: 'http', port: fleet.gateway.port }],
+      listeners: [{ name: 'http', port: fleet.gateway.port, ...(address && { address }) }],
       authentication: { mode },
     });
   /** Requests one after the other, on one connection where that stays; their statuses in their order. */
@@ -163,15 +164,15 @@ suite('authentication is switched while the gateway runs', () => {
 
   test('none → apiKeys: from the first refusal on nobody passes without a key, nobody with one is refused, on any connection', async () => {
     const old = await RawConnection.open(fleet.gateway.port);
-    const get = 'GET /v1/models HTTP/1.1\r\nhost: gateway\r\n\r\n';
-    old.write(get);
+    const list = 'GET /v1/models HTTP/1.1\r\nhost: gateway\r\n\r\n';
+    old.write(list);
     assert.equal((await old.answer())?.status, 200);
     const unknown = [client({}), client(bearer('any_key')), client({ user: 'alice' })];
     const known = client(bearer(key.key));
     await until('answers', () => [...unknown, known].every(each => last(each) === 200));
-    write('apiKeys');
+    write('apiKeys', '127.0.0.1');
     await until('refusals', () => unknown.every(each => last(each) === 401));
-    old.write(get);
+    old.write(list);
     assert.equal((await old.answer())?.status, 401);
     old.reset();
     const counts = unknown.map(({ statuses }) => statuses.length);
@@ -187,7 +188,36 @@ suite('authentication is switched while the gateway runs', () => {
   });
 
   test('apiKeys → none: all pass', async () => {
-    write('none');
+    write('none', '127.0.0.1');
     await until('answers', async () => (await fleet.gateway.chat('llama')).status === 200);
+  });
+
+  /** What somebody on another machine is answered, who comes to another address; undefined where nobody listens. */
+  const fromElsewhere = (headers: Record<string, string> = {}): Promise<number | undefined> =>
+    new Promise(resolve => {
+      const where = { host: '127.0.0.2', port: fleet.gateway.port, path: '/v1/models' };
+      get({ ...where, headers, agent: false }, response => {
+        response.resume().on('end', () => resolve(response.statusCode));
+      }).on('error', () => resolve(undefined));
+    });
+
+  test('where no address is given, it is open to other machines as long as it asks for keys, and no moment longer', async () => {
+    const seen = new Set<number | undefined>([await fromElsewhere()]);
+    for (const mode of ['apiKeys', 'none', 'apiKeys', 'none']) {
+      write(mode);
+      await until(mode, async () => {
+        const status = await fromElsewhere();
+        seen.add(status);
+        return status === (mode === 'none' ? undefined : 401);
+      });
+      const here = mode === 'none' ? 200 : 401;
+      await until(
+        `${here} here`,
+        async () => (await fleet.gateway.chat('llama').catch(() => undefined))?.status === here,
+      );
+      assert.deepEqual((await fleet.gateway.node()).envoy.refused, []);
+      if (mode === 'apiKeys') assert.equal(await fromElsewhere(bearer(key.key)), 200);
+    }
+    assert.deepEqual(seen, new Set([undefined, 401]));
   });
 });
