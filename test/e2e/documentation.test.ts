@@ -6,6 +6,7 @@ import { dirname, join } from 'node:path';
 import { after, before, suite, test } from 'node:test';
 import { promisify } from 'node:util';
 import { MemoryStore } from '../../extproc/admit/memory-store.ts';
+import { newApiKey } from '../../extproc/identity/api-key.ts';
 import { freePorts } from './harness/free-ports.ts';
 import { until } from './harness/until.ts';
 
@@ -135,6 +136,27 @@ suite('the tour of keys, limits and budgets', () => {
       }).catch(() => assert.fail(output));
     });
   }
+
+  test('docs/identity.md: each 401 says what is written there', async () => {
+    const rows = [...textOf('docs/identity.md').matchAll(/^\| (?:`\w+_\w+`)? ?\| (.*?) \| .*\|$/gm)];
+    const senders = {
+      'No API key was sent. …': [],
+      'No API key was sent: …': ['authorization: Basic YTpi'],
+      'This API key has a typing error…': [`x-api-key: ${key.slice(0, -1)}`],
+      'This API key is not known: it was withdrawn…': [`x-api-key: ${newApiKey(new Uint8Array(32))}`],
+      'This API key is not known. Check it…': ['authorization: Bearer sk-1'],
+      'This API key is not known. It has a comma…': ['authorization: Bearer sk-1,sk-2'],
+      'This is longer…': [`x-api-key: ${'x'.repeat(513)}`],
+      'The authorization and x-api-key headers…': ['authorization: Bearer sk-1', 'x-api-key: sk-2'],
+      'This gateway takes API keys, and no tokens.…': ['authorization: Bearer eyJhbGciOiJub25lIn0.e30.'],
+    };
+    for (const [start, headers] of Object.entries(senders)) {
+      const [row = ''] = rows.map(([, message = '']) => message).filter(message => isAsShown(message, start));
+      const sent = headers.map(header => `-H '${header}'`).join(' ');
+      const output = await run(`curl -i http://127.0.0.1:8888/v1/models ${sent}`);
+      assert.ok(row !== '' && isAsShown(output, `401 Unauthorized…www-authenticate: Bearer…${row}`), output);
+    }
+  });
 
   const usage = () => run('curl http://127.0.0.1:8888/v1/usage -H "authorization: Bearer $KEY"');
 });
