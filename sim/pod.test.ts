@@ -88,6 +88,30 @@ describe('a pod over HTTP', () => {
     for (const stream of [plain, counted]) assert.equal(stream.at(-1)?.data, '[DONE]');
   });
 
+  test('streams tell usage with each chunk where that is asked for', async () => {
+    const asked = {
+      max_tokens: 6,
+      stream: true,
+      stream_options: { include_usage: true, continuous_usage_stats: true },
+    };
+    for (const [path, prompt] of [
+      ['/v1/chat/completions', { messages: USER }],
+      ['/v1/completions', { prompt: 'tell me' }],
+    ] as const) {
+      const chunks = (await events(post(pod, path, { ...prompt, ...asked }))).slice(0, -1);
+      const told = chunks.map(({ data }) => data.usage.completion_tokens);
+      assert.deepEqual(
+        told,
+        told.toSorted((one, other) => one - other),
+      );
+      assert.equal(told.at(-1), 6);
+      assert.ok(chunks.every(({ data }) => data.usage.prompt_tokens > 0));
+    }
+    const stream_options = { include_usage: false, continuous_usage_stats: true };
+    const silent = await events(post(pod, '/v1/completions', { prompt: 'tell me', ...asked, stream_options }));
+    assert.ok(silent.every(({ data }) => data.usage === undefined));
+  });
+
   test('completions: text or token ids, whole or streamed', async () => {
     const whole = await json(post(pod, '/v1/completions', { prompt: [11, 12, 13], max_tokens: 4 }));
     assert.equal(whole.object, 'text_completion');

@@ -1,6 +1,6 @@
 import type { Answer } from '../answer.ts';
 import { type ApiError, badRequest, isApiError } from './api-error.ts';
-import { type JsonObject, messagesText, readGenerationFields } from './json-body.ts';
+import { type JsonObject, messagesText, readGenerationFields, type StreamedUsage } from './json-body.ts';
 import { dataEvent, type EventStream, promptOf, type Work } from './work.ts';
 
 /** POST /v1/chat/completions. */
@@ -14,7 +14,7 @@ export function readChat(body: JsonObject): Work | ApiError {
     prompts: [promptOf(text)],
     maxOutputTokens: fields.maxOutputTokens,
     whole,
-    stream: fields.stream ? answer => events(answer, fields.includeUsage) : undefined,
+    stream: fields.stream ? answer => events(answer, fields.usage) : undefined,
   };
 }
 
@@ -27,22 +27,33 @@ function whole(answer: Answer): object {
   };
 }
 
-function events(answer: Answer, includeUsage: boolean): EventStream {
+function events(answer: Answer, usage: StreamedUsage): EventStream {
   const base = head(answer, 'chat.completion.chunk');
-  const chunk = (delta: object, finish_reason: string | null) =>
-    dataEvent({ ...base, choices: [{ index: 0, delta, logprobs: null, finish_reason }] });
+  let said = 0;
+  const chunk = (delta: object, finish_reason: string | null) => {
+    const choices = [{ index: 0, delta, logprobs: null, finish_reason }];
+    return dataEvent({ ...base, choices, ...usageSoFar(usage, answer, said) });
+  };
   return {
     open: () => chunk({ role: 'assistant', content: '' }, null),
-    delta: text => chunk({ content: text }, null),
+    delta: (text, tokens) => {
+      said += tokens;
+      return chunk({ content: text }, null);
+    },
     close: () => {
-      const usage = includeUsage ? dataEvent({ ...base, choices: [], usage: openAiUsage(answer) }) : '';
-      return `${chunk({}, answer.finishReason)}${usage}data: [DONE]\n\n`;
+      const last = usage === 'none' ? '' : dataEvent({ ...base, choices: [], usage: openAiUsage(answer) });
+      return `${chunk({}, answer.finishReason)}${last}data: [DONE]\n\n`;
     },
   };
 }
 
 function head({ pod, number, createdSeconds, model }: Answer, object: string) {
   return { id: `chatcmpl-${pod}-${number}`, object, created: createdSeconds, model };
+}
+
+/** What a chunk of a stream tells of usage, after so many tokens. */
+export function usageSoFar(usage: StreamedUsage, answer: Answer, outputTokens: number): object {
+  return usage === 'each' ? { usage: openAiUsage({ ...answer, outputTokens }) } : {};
 }
 
 /** Usage as chat and completions count it. */

@@ -1,7 +1,7 @@
 import type { Answer } from '../answer.ts';
 import { type ApiError, badRequest, isApiError } from './api-error.ts';
-import { openAiUsage } from './chat.ts';
-import { type JsonObject, readGenerationFields } from './json-body.ts';
+import { openAiUsage, usageSoFar } from './chat.ts';
+import { type JsonObject, readGenerationFields, type StreamedUsage } from './json-body.ts';
 import { dataEvent, type EventStream, type Prompt, promptOf, type Work } from './work.ts';
 
 /** POST /v1/completions, for one prompt: a text, or token ids. */
@@ -15,7 +15,7 @@ export function readCompletion(body: JsonObject): Work | ApiError {
     prompts: [prompt],
     maxOutputTokens: fields.maxOutputTokens,
     whole,
-    stream: fields.stream ? answer => events(answer, fields.includeUsage) : undefined,
+    stream: fields.stream ? answer => events(answer, fields.usage) : undefined,
   };
 }
 
@@ -34,15 +34,20 @@ function whole(answer: Answer): object {
   };
 }
 
-function events(answer: Answer, includeUsage: boolean): EventStream {
+function events(answer: Answer, usage: StreamedUsage): EventStream {
   const base = head(answer);
-  const chunk = (text: string, finish: string | null) => dataEvent({ ...base, choices: [choice(text, finish)] });
+  let said = 0;
+  const chunk = (text: string, finish: string | null) =>
+    dataEvent({ ...base, choices: [choice(text, finish)], ...usageSoFar(usage, answer, said) });
   return {
     open: () => '',
-    delta: text => chunk(text, null),
+    delta: (text, tokens) => {
+      said += tokens;
+      return chunk(text, null);
+    },
     close: () => {
-      const usage = includeUsage ? dataEvent({ ...base, choices: [], usage: openAiUsage(answer) }) : '';
-      return `${chunk('', answer.finishReason)}${usage}data: [DONE]\n\n`;
+      const last = usage === 'none' ? '' : dataEvent({ ...base, choices: [], usage: openAiUsage(answer) });
+      return `${chunk('', answer.finishReason)}${last}data: [DONE]\n\n`;
     },
   };
 }

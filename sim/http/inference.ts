@@ -81,7 +81,7 @@ function streamWriter(exchange: Exchange, answer: Answer, stream: EventStream) {
   return (tokens: number, finished: boolean) => {
     const allowed = Math.min(tokens, exchange.tokensLeft);
     const opening = said === 0 ? stream.open() : '';
-    exchange.events(opening + stream.delta(answer.text(said, said + allowed)), allowed);
+    exchange.events(opening + stream.delta(answer.text(said, said + allowed), allowed), allowed);
     said += allowed;
     if (finished) exchange.endStream(stream.close());
   };

@@ -21,12 +21,15 @@ export function isObject(value: unknown): value is JsonObject {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
+/** Where a stream tells its usage: nowhere, in a last chunk, or in each. */
+export type StreamedUsage = 'none' | 'last' | 'each';
+
 /** The fields that every endpoint that generates shares. */
 export interface GenerationFields {
   readonly model: string | undefined;
   readonly maxOutputTokens: number | undefined;
   readonly stream: boolean;
-  readonly includeUsage: boolean;
+  readonly usage: StreamedUsage;
 }
 
 /** @param limitNames fields that limit the output, the first present one counts */
@@ -48,8 +51,14 @@ export function readGenerationFields(body: JsonObject, limitNames: readonly stri
     model,
     stream,
     maxOutputTokens: limit as number | undefined,
-    includeUsage: isObject(streamOptions) && streamOptions.include_usage === true,
+    usage: readStreamedUsage(streamOptions),
   };
+}
+
+/** As vLLM has it, `continuous_usage_stats` says nothing without `include_usage`. */
+function readStreamedUsage(streamOptions: unknown): StreamedUsage {
+  if (!isObject(streamOptions) || streamOptions.include_usage !== true) return 'none';
+  return streamOptions.continuous_usage_stats === true ? 'each' : 'last';
 }
 
 /**

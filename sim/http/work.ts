@@ -20,7 +20,8 @@ export interface Work {
 export interface EventStream {
   /** Comes with the first token. */
   open(): string;
-  delta(text: string): string;
+  /** @param tokens of which the text is made */
+  delta(text: string, tokens: number): string;
   /** After the last token. */
   close(): string;
 }
