@@ -18,6 +18,7 @@ const SEEN: readonly Record[] = [
   ['jwt_authn_access_denied{Jwt_is_expired}', '', 401, 'expired_token'],
   ['jwt_authn_access_denied{Jwt_verification_fails}', '', 401, 'invalid_token'],
   ['jwt_authn_access_denied{Audiences_in_Jwt_are_not_allowed}', '', 401, 'invalid_token'],
+  ['jwt_authn_access_denied{Jwks_remote_fetch_is_failed}', '', 401, 'gateway_unavailable'],
   ['ext_proc_error_gRPC_error_14{…}', '', 503, 'gateway_unavailable'],
   ['spurious_message', '', 503, 'gateway_unavailable'],
   ['mismatch_between_content_length_and_the_length_of_the_mutated_body', '', 500, 'internal_error'],

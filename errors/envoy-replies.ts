@@ -56,7 +56,9 @@ export const ENVOY_REPLIES: readonly EnvoyReply[] = [
     sign: { details: ['rbac_access_denied', 'ext_proc_error', 'spurious_message', 'health_check_failed'] },
     code: 'gateway_unavailable',
   },
-  // The token filter's, whatever the status: a wrong audience is 403 to it.
+  // The token filter's, whatever the status: a wrong audience is 403 to it. Whether a token is good that nobody could
+  // check, nobody knows: the fault is the gateway's, and goes by.
+  { sign: { details: ['jwt_authn_access_denied{Jwks_remote_fetch_is_failed'] }, code: 'gateway_unavailable' },
   { sign: { details: ['jwt_authn_access_denied{Jwt_is_expired'] }, code: 'expired_token' },
   { sign: { details: ['jwt_authn'] }, code: 'invalid_token' },
   { sign: { details: ['upgrade_failed'] }, code: 'upgrade_not_allowed' },

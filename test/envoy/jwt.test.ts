@@ -279,7 +279,8 @@ test('an issuer that is away costs only its tokens, and they are taken once it i
   const [port = 0] = await freePorts(1);
   const gateway = await startGateway([{ issuer: FIRST, jwksUrl: `http://127.0.0.1:${port}/keys` }]);
   try {
-    assert.equal(codeIn(await send(gateway, bearer(await issuer.token()))), 'invalid_token');
+    const answer = await send(gateway, bearer(await issuer.token()));
+    assert.deepEqual([answer.status, codeIn(answer), answer.headers['retry-after']], [503, 'gateway_unavailable', '1']);
     assert.equal((await send(gateway, bearer('sk-1'))).status, 200);
     await issuer.listen(port);
     await untilTaken(gateway, await issuer.token());
@@ -298,7 +299,7 @@ test('an issuer that does not answer, or whose name nobody knows, holds up neith
   ]);
   try {
     assert.equal((await send(gateway, bearer('sk-1'))).status, 200);
-    assert.equal(codeIn(await send(gateway, bearer(await issuer.token()))), 'invalid_token');
+    assert.equal(codeIn(await send(gateway, bearer(await issuer.token()))), 'gateway_unavailable');
   } finally {
     await stop(gateway);
     await issuer.close();
@@ -354,7 +355,7 @@ test('an issuer with TLS is known by its own authority or the system’s, and by
     ] as const) {
       const gateway = await gatewayFor(host, ca);
       const answer = await send(gateway, bearer(await issuer.token())).finally(() => stop(gateway));
-      assert.equal(codeIn(answer), 'invalid_token', `${host} ${ca?.secret}`);
+      assert.equal(codeIn(answer), 'gateway_unavailable', `${host} ${ca?.secret}`);
     }
     assert.equal(issuer.asked, asked);
   } finally {
