@@ -25,6 +25,8 @@ const unicode = keyOf('schlüssel-鍵-🔑');
 const tokenLike = keyOf(`eyJhbGciOiJSUzI1NiJ9.${'x'.repeat(40)}.y`);
 const nobody = makeKey();
 const withdrawn = makeKey();
+const stored = makeKey();
+const storedNext = makeKey();
 
 const entry = ({ sha256 }: MadeKey, more: object = {}) => ({ sha256, ...more });
 const ALICE = [entry(alice), entry(second), entry(expired, { expires: LONG_AGO })];
@@ -277,6 +279,19 @@ suite('API keys', () => {
     await until('zoe is refused', async () => (await withKey(nobody.key)).status === 401);
   });
 
+  test('a key that is in a Secret is good as long as it is there', async () => {
+    const writeSecret = (key: string) =>
+      fleet.gateway.write('stored.yaml', [
+        consumer('stored', { apiKeys: [{ secretRef: { name: 'stored' } }] }),
+        { apiVersion: 'v1', kind: 'Secret', metadata: { name: 'stored' }, stringData: { 'api-key': key } },
+      ]);
+    writeSecret(stored.key);
+    await until('its key is taken', async () => (await withKey(stored.key)).status === 200);
+    writeSecret(storedNext.key);
+    await until('its next key is taken', async () => (await withKey(storedNext.key)).status === 200);
+    assert.equal((await withKey(stored.key)).status, 401);
+  });
+
   test('the access log names the consumer, and nobody where there was none', async () => {
     const asked = [
       ['alice', await withKey(alice.key)],
@@ -295,7 +310,19 @@ suite('API keys', () => {
   });
 
   test('no key reaches a pod or a log', async () => {
-    const secrets = [alice, second, expired, bob, foreign, unicode, tokenLike, nobody, withdrawn].map(({ key }) => key);
+    const secrets = [
+      alice,
+      second,
+      expired,
+      bob,
+      foreign,
+      unicode,
+      tokenLike,
+      nobody,
+      withdrawn,
+      stored,
+      storedNext,
+    ].map(({ key }) => key);
     secrets.push(mistyped(alice), alice.key.toUpperCase(), 'any_key');
     for (const pod of [fleet.chat, fleet.embeddings, fleet.speech]) {
       for (const { headers } of pod.requests) {

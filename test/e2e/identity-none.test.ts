@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { get } from 'node:http';
 import { after, before, suite, test } from 'node:test';
+import { signingKey, TokenIssuer } from '../envoy/token-issuer.ts';
 import { assertOpenAiError, send } from './harness/answer.ts';
 import { bearer, consumer, makeKey } from './harness/consumer.ts';
 import { Fleet } from './harness/fleet.ts';
@@ -138,10 +139,10 @@ suite('authentication is switched while the gateway runs', () => {
   });
   after(() => fleet?.close());
 
-  const write = (mode: string, address?: string) =>
+  const write = (mode: string, address?: string, jwt?: readonly object[]) =>
     fleet.gateway.writeGateway({
       listeners: [{ name: 'http', port: fleet.gateway.port, ...(address && { address }) }],
-      authentication: { mode },
+      authentication: { mode, ...(jwt && { jwt }) },
     });
   /** Requests one after the other, on one connection where that stays; their statuses in their order. */
   function client(headers: Record<string, string>) {
@@ -219,5 +220,23 @@ suite('authentication is switched while the gateway runs', () => {
       if (mode === 'apiKeys') assert.equal(await fromElsewhere(bearer(key.key)), 200);
     }
     assert.deepEqual(seen, new Set([undefined, 401]));
+  });
+
+  test('none → jwt: good tokens are taken, others refused, and keys too', async () => {
+    const issuer = new TokenIssuer('https://issuer.example', await signingKey('k1'));
+    const jwksUrl = `http://127.0.0.1:${await issuer.listen()}/keys`;
+    try {
+      const [ann, alice] = [await issuer.token(), await issuer.token({ sub: 'alice' })];
+      assert.equal((await fleet.gateway.chat('llama', { headers: bearer(ann) })).status, 200);
+      write('jwt', undefined, [{ issuer: issuer.name, jwksUrl, consumerClaim: 'sub' }]);
+      const status = async (headers: Record<string, string>) =>
+        (await fleet.gateway.chat('llama', { headers }).catch(() => undefined))?.status;
+      await until('no token, no answer', async () => (await status({})) === 401);
+      await until('a good token', async () => (await status(bearer(alice))) === 200);
+      for (const secret of [ann, key.key, 'eyJ']) assert.equal(await status(bearer(secret)), 401);
+      assert.deepEqual((await fleet.gateway.node()).envoy.refused, []);
+    } finally {
+      await issuer.close();
+    }
   });
 });
