@@ -37,9 +37,10 @@ suite(`${CLIENTS} clients at ${GATEWAYS} gateways that count in one store`, { ti
     store = await ValkeyServer.start();
     reader = new StoreReader(store);
     held = await HeldPod.start();
-    const models = ['requests', 'tokens', 'again'] as const;
-    const specs = ['pod-0', 'pod-1'].map(name => ({ name, models: [...models] as [string], timeScale: 500 }));
-    pods = await startPods(specs.map(spec => ({ ...spec, rememberedRequests: 10_000 })));
+    const models: [string, ...string[]] = ['requests', 'tokens', 'again'];
+    pods = await startPods(
+      ['pod-0', 'pod-1'].map(name => ({ name, models, timeScale: 500, rememberedRequests: 10_000 })),
+    );
     const endpoints = pods.map(({ endpoint }) => endpoint);
     gateways = await startGateways(GATEWAYS, {
       resources: [...models.map(name => model(name, endpoints)), model('held', [held.endpoint])],

@@ -38,9 +38,11 @@ export class StoreReader {
     return Number(type === 'hash' ? await this.#client.hget(key, 'sum') : await this.#client.get(key));
   }
 
-  /** Reservations that are not settled. */
-  leases(): Promise<number> {
-    return this.#client.zcard('fairlead:{limits}:leases');
+  /** Reservations of requests that are not settled. */
+  async leases(): Promise<number> {
+    const ids = await this.#client.zrange('fairlead:{limits}:leases', '0', '-1');
+    // By which a gateway finds the server again.
+    return ids.filter(id => id !== 'probe').length;
   }
 
   /** Watches a counter; the function returned ends that and gives the most that was ever used of it. */
@@ -58,6 +60,11 @@ export class StoreReader {
       await watching;
       return most;
     };
+  }
+
+  /** Of what the server keeps, bytes; 0 for no limit. What is there stays. */
+  async limitMemory(bytes: number): Promise<void> {
+    await this.#client.config('SET', 'maxmemory', String(bytes));
   }
 
   close(): void {
