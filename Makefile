@@ -48,9 +48,9 @@ kube: setup ## against a real Kubernetes (built once, with Go), pods included
 	@node --test --test-concurrency=1 --test-reporter=spec 'test/kube/*.test.ts'
 	@test/kube/in-namespace.sh node --test --test-force-exit --test-concurrency=1 --test-reporter=spec 'test/kube/pods/{kubelet,workloads,install}.test.ts'
 
-slow: setup ## the installed chart under load: rollouts, outages, permissions (about eight minutes)
+slow: setup ## the installed chart under load: rollouts, outages, permissions, callers (about ten minutes)
 	@test/kube/in-namespace.sh node --test --test-force-exit --test-concurrency=1 --test-reporter=spec \
-	  'test/kube/pods/{endpoints,names,outages,permissions,upgrade}.test.ts'
+	  'test/kube/pods/{callers,endpoints,names,outages,permissions,upgrade}.test.ts'
 
 bench: setup ## the figures that the documentation quotes
 	@for file in bench/*.bench.ts; do echo "== $$file"; node "$$file"; done

@@ -9,6 +9,8 @@ import { freePorts } from '../e2e/harness/free-ports.ts';
 import { until } from '../e2e/harness/until.ts';
 
 export interface ValkeyServerOptions {
+  /** Where it listens, and nowhere else: 127.0.0.1 when absent. */
+  readonly address?: string;
   /** Of the default user; none when absent. */
   readonly password?: string;
   /** Then it speaks TLS only; clients need not show a certificate. */
@@ -19,7 +21,7 @@ export interface ValkeyServerOptions {
   readonly cluster?: boolean;
 }
 
-/** A real Valkey (or Redis) on a free port of 127.0.0.1, to be stopped. */
+/** A real Valkey (or Redis) on a free port, to be stopped. */
 export class ValkeyServer {
   readonly #program: string;
   readonly #options: ValkeyServerOptions;
@@ -55,13 +57,17 @@ export class ValkeyServer {
 
   /** As an InferenceGateway names it. */
   get url(): string {
-    return `${this.#options.tls ? 'valkeys' : 'valkey'}://127.0.0.1:${this.port}`;
+    return `${this.#options.tls ? 'valkeys' : 'valkey'}://${this.#address}:${this.port}`;
+  }
+
+  get #address(): string {
+    return this.#options.address ?? '127.0.0.1';
   }
 
   /** A connection for what the tests themselves ask; to be ended by `disconnect`. TLS is not verified. */
   client(): Redis {
     const { password, tls } = this.#options;
-    const options: Omit<RedisOptions, 'replyMapping'> = { host: '127.0.0.1', port: this.port };
+    const options: Omit<RedisOptions, 'replyMapping'> = { host: this.#address, port: this.port };
     if (password !== undefined) options.password = password;
     if (tls) options.tls = { rejectUnauthorized: false };
     return new Redis(options);
@@ -107,11 +113,11 @@ export class ValkeyServer {
   #arguments(): string[] {
     const { password, tls, persistent = false, cluster = false } = this.#options;
     const directory = this.#directory;
-    const args = ['--bind', '127.0.0.1', '--dir', directory, '--save', '', '--daemonize', 'no'];
+    const args = ['--bind', this.#address, '--dir', directory, '--save', '', '--daemonize', 'no'];
     if (password !== undefined) args.push('--requirepass', password);
     if (persistent) args.push('--appendonly', 'yes', '--appendfsync', 'always');
     if (cluster) args.push('--cluster-enabled', 'yes', '--cluster-port', `${this.#busPort}`);
-    if (cluster) args.push('--cluster-announce-ip', '127.0.0.1');
+    if (cluster) args.push('--cluster-announce-ip', this.#address);
     if (!tls) return [...args, '--port', `${this.port}`];
     const [certificate, key] = [join(directory, 'tls.crt'), join(directory, 'tls.key')];
     writeFileSync(certificate, tls.certificate);

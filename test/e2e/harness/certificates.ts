@@ -15,6 +15,8 @@ interface Wanted {
   readonly algorithm?: readonly string[];
   /** How long it is valid; 1 when absent, below 0 for one that has expired. */
   readonly days?: number;
+  /** 127.0.0.1 when absent. */
+  readonly address?: string;
 }
 
 const P256 = ['-algorithm', 'EC', '-pkeyopt', 'ec_paramgen_curve:P-256'];
@@ -51,15 +53,15 @@ export class Authority {
     return join(this.#directory, 'ca.crt');
   }
 
-  /** A certificate for localhost and 127.0.0.1. */
-  issue({ name = 'localhost', algorithm = P256, days = 1 }: Wanted = {}): KeyPair {
+  /** A certificate for localhost and an address. */
+  issue({ name = 'localhost', algorithm = P256, days = 1, address = '127.0.0.1' }: Wanted = {}): KeyPair {
     this.#serial += 1;
     const file = `leaf-${this.#serial}`;
     this.#openssl('genpkey', ...algorithm, '-out', `${file}.key`);
     this.#openssl('req', '-new', '-key', `${file}.key`, '-subj', `/CN=${name}`, '-out', `${file}.csr`);
     writeFileSync(
       join(this.#directory, 'ext'),
-      'subjectAltName=DNS:localhost,IP:127.0.0.1\nbasicConstraints=CA:FALSE\n',
+      `subjectAltName=DNS:localhost,IP:${address}\nbasicConstraints=CA:FALSE\n`,
     );
     const signing = ['-CA', 'ca.crt', '-CAkey', 'ca.key', '-set_serial', String(this.#serial), '-extfile', 'ext'];
     this.#openssl('x509', '-req', '-in', `${file}.csr`, ...signing, '-days', String(days), '-out', `${file}.crt`);

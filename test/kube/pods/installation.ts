@@ -54,8 +54,9 @@ export class Installation {
   }
 
   /** What Helm prints when all is ready. */
-  install(values: Values = {}): Promise<string> {
-    return this.#helm.chart(['install', 'fairlead'], values, [...this.#inNamespace(), '--create-namespace', ...WAIT]);
+  install(values: Values = {}, more: readonly string[] = []): Promise<string> {
+    const args = [...this.#inNamespace(), '--create-namespace', ...WAIT, ...more];
+    return this.#helm.chart(['install', 'fairlead'], values, args);
   }
 
   upgrade(values: Values = {}): Promise<string> {

@@ -14,6 +14,8 @@ interface LoadOptions {
   readonly model: string;
   /** One request begins this long after the other, whoever is slow. Milliseconds. */
   readonly intervalMs: number;
+  /** Sent with each request, as an API key is. */
+  readonly headers?: Readonly<Record<string, string>>;
 }
 
 /** Tokens of the answers, in turn: 0.03 s to 2 s on the simulated GPU. */
@@ -101,12 +103,12 @@ export class Load {
   }
 
   #sendOnce(fields: object): Promise<IncomingMessage> {
-    const { url, model } = this.#options;
+    const { url, model, headers: more } = this.#options;
     return new Promise((resolve, reject) => {
       const messages = [{ role: 'user', content: 'Hi' }];
       const body = JSON.stringify({ model, messages, ...fields });
-      const headers = { 'content-type': 'application/json', 'content-length': Buffer.byteLength(body) };
-      const options = { method: 'POST', agent: this.#agent, headers };
+      const length = { 'content-type': 'application/json', 'content-length': Buffer.byteLength(body) };
+      const options = { method: 'POST', agent: this.#agent, headers: { ...more, ...length } };
       const outgoing = request(`${url}/v1/chat/completions`, options, resolve);
       outgoing.setTimeout(SILENCE_MS, () => outgoing.destroy(new Error(`silent for ${SILENCE_MS} ms`)));
       outgoing.on('error', (error: NodeJS.ErrnoException) => {
