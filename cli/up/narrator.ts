@@ -3,7 +3,7 @@ import type { PlannedState } from '../node/control-plane.ts';
 import { allProblems, problemText } from '../problem-report.ts';
 import type { ChildEvent, OutputStream } from '../process/supervisor.ts';
 import { graveEnvoyLine, graveEvent, reasonIn } from './child-words.ts';
-import { modelChanges } from './model-changes.ts';
+import { planChanges } from './plan-changes.ts';
 import { atMost, type Screen } from './screen.ts';
 
 /** The children of `fairlead up`. */
@@ -49,7 +49,7 @@ export class Narrator {
     if (problems !== this.#problems) this.#screen.write(problems || 'All files are in order again.\n');
     this.#problems = problems;
     if (!this.#ready || before === undefined || before.version === now.version) return;
-    const changes = modelChanges(before.plan, now.plan).map(line => `  ${line}`);
+    const changes = planChanges(before.plan, now.plan).map(line => `  ${line}`);
     this.#screen.event([`Table ${now.version}`, ...atMost(changes)].join('\n'));
   }
 

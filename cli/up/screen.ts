@@ -3,7 +3,7 @@ import pc, { createColors } from 'picocolors';
 import type { Plan } from '../../operator/plan/plan.ts';
 import { AuthenticationMode } from '../../proto/gen/fairlead/v1/table_pb.js';
 import { tableText } from '../ask/table-text.ts';
-import { publicName, readiness } from './model-changes.ts';
+import { publicName, readiness } from './plan-changes.ts';
 
 /** More models, or changes of models, than this are counted rather than shown. */
 const MAX_SHOWN = 20;

@@ -1,8 +1,15 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { type Plan, plan } from '../../operator/plan/plan.ts';
-import { clusterState, inferenceGateway, modelDeployment, pod } from '../../operator/plan/test-state.fixture.ts';
-import { modelChanges } from './model-changes.ts';
+import {
+  byKey,
+  clusterState,
+  consumer,
+  inferenceGateway,
+  modelDeployment,
+  pod,
+} from '../../operator/plan/test-state.fixture.ts';
+import { planChanges } from './plan-changes.ts';
 
 type State = Parameters<typeof plan>[0];
 const STANDALONE = { standalone: true };
@@ -12,7 +19,7 @@ function changes(...states: readonly State[]): string[] {
   let told: string[] = [];
   for (const state of states) {
     const next = plan(state, STANDALONE, before);
-    if (before) told = modelChanges(before, next);
+    if (before) told = planChanges(before, next);
     before = next;
   }
   return told;
@@ -48,7 +55,22 @@ const CASES: Readonly<Record<string, readonly [State, readonly string[]]>> = {
     clusterState([LLAMA, QWEN], PODS, { gateways: [inferenceGateway('ml/gateway', { admin: { port: 9 } })] }),
     ['~ settings of the gateway'],
   ],
+  'a consumer that came': [
+    clusterState([LLAMA, QWEN], PODS, {
+      consumers: byKey([consumer('ml/alice', { apiKeys: [{ sha256: 'a'.repeat(64) }], limits: [{ concurrency: 1 }] })]),
+    }),
+    ['+ consumer ml/alice  1 key, 1 limit'],
+  ],
 };
+
+test('consumers that change and go are told', () => {
+  const withAlice = (spec: object) =>
+    clusterState([LLAMA, QWEN], PODS, { consumers: byKey([consumer('ml/alice', spec)]) });
+  assert.deepEqual(changes(withAlice({}), withAlice({ limits: [{ concurrency: 1 }] })), [
+    '~ consumer ml/alice  1 limit',
+  ]);
+  assert.deepEqual(changes(withAlice({}), BEFORE), ['− consumer ml/alice']);
+});
 
 for (const [what, [after, told]] of Object.entries(CASES)) {
   test(`${what}: ${told.join(', ') || 'nothing to tell'}`, () => assert.deepEqual(changes(BEFORE, after), told));
