@@ -14,6 +14,8 @@ import { objectKey } from '../source/cluster-state.ts';
 import { limitMessages } from './limit-message.ts';
 import { tlsSecretName } from './listener-certificates.ts';
 
+type TokenIssuer = InferenceGatewaySpec['authentication']['jwt'][number];
+
 /** What depends on how Fairlead is started. */
 export interface PlanOptions {
   /** `fairlead up` on one machine: what asks nobody for a name is only bound to this machine. */
@@ -23,7 +25,7 @@ export interface PlanOptions {
 const LOOPBACK = '127.0.0.1';
 const EVERYWHERE = '0.0.0.0';
 
-/** Of a digest of 256 bits, enough that no two issuers share them. */
+/** Of a digest of 256 bits, enough that no two share them. */
 const ISSUER_NAME_DIGITS = 32;
 
 const VALIDATION = { off: Validation.OFF, basic: Validation.BASIC, strict: Validation.STRICT } as const;
@@ -63,9 +65,9 @@ export function gatewayMessage(spec: InferenceGatewaySpec, namespace: string, { 
     corsAllowOrigins: spec.cors.allowOrigins,
     authentication: {
       mode: AUTHENTICATION[spec.authentication.mode],
-      jwtIssuers: spec.authentication.jwt.map(({ issuer, jwksUrl, audiences, consumerClaim = '', ca }) => ({
-        ...{ name: tokenIssuerName(issuer), issuer, jwksUrl, audiences: [...audiences], consumerClaim },
-        ...secretKey('ca', namespace, ca?.secretRef),
+      jwtIssuers: spec.authentication.jwt.map(jwt => ({
+        ...{ name: tokenIssuerName(jwt), issuer: jwt.issuer, jwksUrl: jwt.jwksUrl, audiences: [...jwt.audiences] },
+        ...{ consumerClaim: jwt.consumerClaim ?? '', ...secretKey('ca', namespace, jwt.ca?.secretRef) },
       })),
     },
     hideForbiddenModels: spec.hideForbiddenModels,
@@ -80,11 +82,12 @@ export function gatewayMessage(spec: InferenceGatewaySpec, namespace: string, { 
 }
 
 /**
- * Envoy tells the claims of a token under this name, by what it knew when the connection was made: were it the place in
- * the list, the tokens of an issuer would be those of the next one in its place.
+ * Envoy tells the claims of a token under this name, by what it knew when the connection was made. So it changes with
+ * all that a token is verified by: what passed by other keys, or for another audience, is not taken for verified.
  */
-function tokenIssuerName(issuer: string): string {
-  return `jwt-${hash('sha256', issuer).slice(0, ISSUER_NAME_DIGITS)}`;
+function tokenIssuerName({ issuer, jwksUrl, audiences, ca }: TokenIssuer): string {
+  const verifiedBy = JSON.stringify([issuer, jwksUrl, audiences.toSorted(), ca?.secretRef]);
+  return `jwt-${hash('sha256', verifiedBy).slice(0, ISSUER_NAME_DIGITS)}`;
 }
 
 function valkeyMessage(

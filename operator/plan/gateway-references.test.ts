@@ -61,13 +61,13 @@ suite('what a gateway refers to', () => {
     const { gateway: message, secrets } = planOf(good());
     assert.equal(message.authentication?.mode, AuthenticationMode.AUTHENTICATION_API_KEYS_OR_JWT);
     assert.deepEqual(
-      message.authentication?.jwtIssuers.map(({ name, issuer, consumerClaim, audiences, ca }) => [
-        ...[name, issuer, consumerClaim, audiences.join()],
+      message.authentication?.jwtIssuers.map(({ issuer, consumerClaim, audiences, ca }) => [
+        ...[issuer, consumerClaim, audiences.join()],
         ca && [ca.secret, ca.key],
       ]),
       [
-        ['jwt-44f833239a3830c06cd05a0469cc989d', 'https://a', 'sub', 'fairlead', undefined],
-        ['jwt-4d50e35b22de0e2eac6a64d75133f401', 'https://b', '', '', ['ml/authorities', 'ca.crt']],
+        ['https://a', 'sub', 'fairlead', undefined],
+        ['https://b', '', '', ['ml/authorities', 'ca.crt']],
       ],
     );
     assert.equal(message.hideForbiddenModels, true);
@@ -81,6 +81,29 @@ suite('what a gateway refers to', () => {
     assert.deepEqual(Object.keys(secrets.get('ml/valkey')?.data ?? {}).toSorted(), ['ca', 'password']);
     assert.equal(Buffer.from(secrets.get('ml/valkey')?.data.password ?? []).toString(), 'secret');
     assert.equal(resolved(good()), 'True ResolvedRefs: ');
+  });
+
+  test('names an issuer by all that its tokens are verified by, and by nothing else', () => {
+    const issuer = { issuer: 'https://a', jwksUrl: 'https://a/keys', audiences: ['a', 'b'] };
+    const nameOf = (changed: Partial<typeof issuer & { consumerClaim: string; ca: object }>) => {
+      const changedGateway = inferenceGateway('ml/g', {
+        authentication: { mode: 'jwt', jwt: [{ ...issuer, ...changed }] },
+      });
+      const { gateway } = plan(clusterState([], [], { gateways: [changedGateway] }), inCluster);
+      return gateway.authentication?.jwtIssuers[0]?.name ?? assert.fail();
+    };
+    const name = nameOf({});
+    assert.match(name, /^jwt-[0-9a-f]{32}$/);
+    for (const same of [{ audiences: ['b', 'a'] }, { consumerClaim: 'org' }]) assert.equal(nameOf(same), name);
+    const others = [
+      { issuer: 'https://b' },
+      { jwksUrl: 'https://b/keys' },
+      { audiences: ['a'] },
+      { audiences: ['a,b'] },
+      { ca: { secretRef: { name: 'authorities' } } },
+      { ca: { secretRef: { name: 'authorities', key: 'other' } } },
+    ].map(nameOf);
+    assert.equal(new Set([name, ...others]).size, 7);
   });
 
   test('is told of where it is missing, and what is there is used', () => {
