@@ -105,6 +105,15 @@ describe('the key of a counter', () => {
     );
   });
 
+  it('is of a user within its consumer, in limits over all consumers too', () => {
+    for (const scope of ['consumer', 'model', 'gateway'] as const) {
+      const rule = compileRules(scope, '', '', [limit('requests', 1, { each: [LimitEach.USER] })])[0]!;
+      const callers = [consumer('a', {}, 'bob'), consumer('b', {}, 'bob'), consumer('a', {}, 'ann'), anonymous('bob')];
+      const keys = callers.map(caller => counterOf(rule, request({ caller })).key);
+      assert.equal(new Set(keys).size, callers.length);
+    }
+  });
+
   it('is short and plain, whatever a user calls himself', () => {
     const rule = ruleOf(limit('requests', 1, { each: [LimitEach.USER] }));
     const key = counterOf(rule, request({ caller: anonymous(`é|\n${'x'.repeat(300)}`) })).key;

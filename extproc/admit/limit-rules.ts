@@ -102,7 +102,8 @@ export function counterOf({ counter, each }: Rule, subject: Subject): Counter {
 
 function eachValue(each: LimitEach, { caller, entry, endpoint }: Subject): string {
   if (each === LimitEach.CONSUMER) return caller.key;
-  if (each === LimitEach.USER) return caller.user;
+  // A user is one within its consumer. The key of a consumer has no "@".
+  if (each === LimitEach.USER) return `${caller.key}@${caller.user}`;
   if (each === LimitEach.MODEL) return entry.key;
   return each === LimitEach.ENDPOINT ? endpoint.path : '';
 }
