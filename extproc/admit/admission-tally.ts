@@ -34,6 +34,8 @@ interface Use {
 
 interface Checks {
   readonly scope: LimitScope;
+  /** "<namespace>/<name>"; empty where it is nobody's. */
+  readonly owner: string;
   readonly limit: string;
   readonly counts: Record<CheckOutcome, number>;
 }
@@ -47,12 +49,13 @@ export class AdmissionTally {
   readonly #checks = new Map<string, Checks>();
   readonly #consumers = new Map<string, Use>();
 
-  checked({ scope, text }: LimitDescription, outcome: CheckOutcome): void {
+  checked({ scope, owner, text }: LimitDescription, outcome: CheckOutcome): void {
     // The text names its owner: no two scopes have one in common.
     const isNamed = this.#checks.has(text) || this.#checks.size < MAX_NAMED;
     const limit = isNamed ? text : OTHER;
     const checks = entryOf(this.#checks, isNamed ? text : `${OTHER} ${scope}`, () => ({
       scope,
+      owner: isNamed ? owner : '',
       limit,
       counts: { admitted: 0, refused: 0, shadowed: 0 },
     }));
@@ -95,10 +98,15 @@ export class AdmissionTally {
     };
   }
 
-  /** Drops consumers that are gone. */
-  keepOnly(isKnown: (consumer: string) => boolean): void {
+  /** Drops the consumers that are gone, and the limits of consumers and models that are. Told by their keys. */
+  keepOnly(isConsumer: (key: string) => boolean, isModel: (key: string) => boolean): void {
     for (const consumer of this.#consumers.keys()) {
-      if (consumer !== OTHER && !isKnown(consumer)) this.#consumers.delete(consumer);
+      // The anonymous have no key, and do not go; nor do those who are counted together.
+      if (consumer.includes('/') && !isConsumer(consumer)) this.#consumers.delete(consumer);
+    }
+    for (const [text, { scope, owner }] of this.#checks) {
+      const isOwner = scope === 'model' ? isModel : isConsumer;
+      if (owner !== '' && !isOwner(owner)) this.#checks.delete(text);
     }
   }
 }

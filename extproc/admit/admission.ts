@@ -11,7 +11,7 @@ import type { Rule, Subject } from './limit-rules.ts';
 import type { CounterState, LimitStore, Verdict } from './limit-store.ts';
 import { priceOf } from './money.ts';
 import { NO_MEDIA, type PricedMedia, pricedMedia } from './priced-media.ts';
-import { refuseAccess, refuseByLimits, refuseUncounted } from './refusals.ts';
+import { refuseAccess, refuseByLimits, refuseUncounted, refuseUntold } from './refusals.ts';
 import { RuleBook } from './rule-book.ts';
 import { hasNoPromptTokens, TokenEstimates } from './token-estimate.ts';
 import { type UsageReport, type UsageRequest, usageQuestion } from './usage-report.ts';
@@ -127,11 +127,11 @@ export class Admission {
     if (isBudgeted(limits)) this.#budgets.changed(open.subject.caller.key, -open.reserved.nano);
   }
 
-  /** Where a caller stands. A promise only where the store's answer is one. */
+  /** Where a caller stands, or `gateway_unavailable`. A promise only where the store's answer is one; never rejected. */
   usage(request: UsageRequest): UsageReport | Refusal | Promise<UsageReport | Refusal> {
     const { counters, answer } = usageQuestion(this.#book, request, this.#nowMs());
     const states = counters.length === 0 ? [] : this.#store().read(counters);
-    return states instanceof Promise ? states.then(answer, refuseUncounted) : answer(states);
+    return states instanceof Promise ? states.then(answer, refuseUntold) : answer(states);
   }
 
   /** Budgets of which the warning threshold is reached. */
@@ -142,8 +142,7 @@ export class Admission {
   /** Forgets consumers and models, told by their keys, that are gone. */
   keepOnly(isConsumer: (key: string) => boolean, isModel: (key: string) => boolean): void {
     this.#budgets.keepOnly(isConsumer);
-    // The anonymous have no key, and do not go.
-    this.tally.keepOnly(consumer => !consumer.includes('/') || isConsumer(consumer));
+    this.tally.keepOnly(isConsumer, isModel);
     this.#estimates.keepOnly(isModel);
   }
 

@@ -31,6 +31,7 @@ export function compileBudget(key: string, name: string, budget: Budget): Budget
   let latest: { readonly period: Period; readonly counter: Counter } | undefined;
   return {
     scope: 'consumer',
+    owner: key,
     text: `${moneyText(limit)} ${budget.currency} per ${budgetPeriodText(budget)} for ${name}`,
     unit: 'budget',
     limit,

@@ -10,6 +10,8 @@ import { type LimitScope, limitText, type UnitName, unitName } from './limit-tex
 /** A limit as people are told of it. */
 export interface LimitDescription {
   readonly scope: LimitScope;
+  /** "<namespace>/<name>" of the consumer or model that it is of; else empty. */
+  readonly owner: string;
   /** "100 requests per minute for team-a". */
   readonly text: string;
   readonly unit: UnitName | 'budget';
@@ -59,19 +61,20 @@ export function compileRules(scope: LimitScope, key: string, name: string, limit
     seen.set(counted, nth);
     const text = limitText(scope, name, unit, limit);
     // Two limits may differ by their amounts alone; still each has a counter of its own.
-    rules.push(compileRule({ scope, unit, text, limit, key: nth === 1 ? counted : `${counted}|${nth}` }));
+    rules.push(compileRule({ scope, owner: key, unit, text, limit, key: nth === 1 ? counted : `${counted}|${nth}` }));
   }
   return rules;
 }
 
-interface RuleParts extends Pick<Rule, 'scope' | 'unit' | 'text'> {
+interface RuleParts extends Pick<Rule, 'scope' | 'owner' | 'unit' | 'text'> {
   readonly limit: Limit;
   readonly key: string;
 }
 
-function compileRule({ scope, unit, text, limit: config, key }: RuleParts): Rule {
+function compileRule({ limit: config, key, ...named }: RuleParts): Rule {
   const { periodSeconds, shadow, each } = config;
   const limit = Math.min(Number(config.amount), Number.MAX_SAFE_INTEGER);
+  const { unit } = named;
   const window = unit === 'concurrency' ? { kind: 'held' as const } : sliding(periodSeconds);
   const endpoints = new Set(config.endpoints.map(path => PATH_PREFIX + path));
   const isOfModel = modelFilter(config.models.length > 0 ? config.models : undefined);
@@ -79,7 +82,7 @@ function compileRule({ scope, unit, text, limit: config, key }: RuleParts): Rule
     (endpoints.size === 0 || endpoints.has(endpoint.path)) &&
     (endpoint.generatesText || unit !== 'output_tokens') &&
     isOfModel(model);
-  return { scope, text, unit, limit, periodSeconds, shadow, each, counter: { key, limit, window, shadow }, holdsFor };
+  return { ...named, limit, periodSeconds, shadow, each, counter: { key, limit, window, shadow }, holdsFor };
 }
 
 function sliding(periodSeconds: number) {

@@ -4,6 +4,7 @@ import type { LimitDescription } from './limit-rules.ts';
 import { durationText, rateLimitFacts } from './rate-limit-headers.ts';
 
 const limitOf = (unit: LimitDescription['unit'], shadow = false): LimitDescription => ({
+  owner: '',
   scope: 'consumer',
   text: unit,
   unit,
