@@ -12,6 +12,8 @@ const NAME = 'reader';
 const MESSAGES = { messages: [{ role: 'user', content: 'Where is the harbour?' }] };
 /** Of that prompt, as the pod counts them. */
 const PROMPT = 6;
+/** Of a stream, for each token where it tells none: about an event. */
+const EVENT_BYTES = 220;
 const USAGE = { stream_options: { include_usage: true } };
 const CONTINUOUS = { stream_options: { include_usage: true, continuous_usage_stats: true } };
 
@@ -149,11 +151,13 @@ suite('tokens are charged as they were used', { timeout: 120_000 }, () => {
   });
 
   test('a stream that tells nothing: by its bytes, and marked', async () => {
-    // At the engine's own speed each event is a token.
-    const record = await recordOf(async () => (await begin({ max_tokens: 100 })).text());
+    let bytes = 0;
+    const record = await recordOf(async () => {
+      bytes = Buffer.byteLength(await (await begin({ max_tokens: 100 })).text());
+    });
     assert.equal(record.estimated, true);
     assert.ok(record.input_tokens > PROMPT && record.input_tokens < 40, `${record.input_tokens} of the prompt`);
-    assert.ok(record.output_tokens > 50 && record.output_tokens < 200, `${record.output_tokens} of 100`);
+    assert.equal(record.output_tokens, Math.ceil(bytes / EVENT_BYTES));
   });
 
   for (const name of ['silent', 'nulled'] as const) {
@@ -179,30 +183,23 @@ suite('tokens are charged as they were used', { timeout: 120_000 }, () => {
     }
   });
 
-  test('a client that goes away in the middle of a stream: what was said by then', async () => {
-    pod.fault({ kind: 'stall', afterTokens: 40, times: 1 });
-    const leaving = new AbortController();
-    const record = await recordOf(async () => {
-      const body = (await begin({ max_tokens: 400 }, leaving.signal)).body ?? assert.fail();
-      await untilSaid(body, 40);
-      leaving.abort();
-    });
-    assert.equal(record.estimated, true);
-    assert.ok(record.output_tokens > 20 && record.output_tokens < 80, `${record.output_tokens} of 40`);
-  });
-
-  test('a client that goes away in the middle of a stream that tells usage all along: at least that', async () => {
-    pod.fault({ kind: 'stall', afterTokens: 40, times: 1 });
-    const leaving = new AbortController();
-    const record = await recordOf(async () => {
-      const body = (await begin({ max_tokens: 400, ...CONTINUOUS }, leaving.signal)).body ?? assert.fail();
-      await untilSaid(body, 40);
-      leaving.abort();
-    });
-    assert.equal(record.estimated, true);
+  for (const [what, more] of [
+    ['a stream', {}],
     // Envoy tells nothing of usage that it did not read to its end.
-    assert.ok(record.output_tokens >= 40 && record.output_tokens < 100, `${record.output_tokens} of 40`);
-  });
+    ['a stream that tells usage all along', CONTINUOUS],
+  ] as const) {
+    test(`a client that goes away in the middle of ${what}: what was said by then`, async () => {
+      pod.fault({ kind: 'stall', afterTokens: 40, times: 1 });
+      const leaving = new AbortController();
+      let bytes = 0;
+      const record = await recordOf(async () => {
+        const { body } = await begin({ max_tokens: 400, ...more }, leaving.signal);
+        bytes = await untilSaid(body ?? assert.fail('no body'), 40);
+        leaving.abort();
+      });
+      assert.deepEqual([record.estimated, record.output_tokens], [true, Math.ceil(bytes / EVENT_BYTES)]);
+    });
+  }
 
   test('a client that goes away before any answer: the prompt, by estimate', async () => {
     for (const stream of [false, true]) {
@@ -224,7 +221,7 @@ suite('tokens are charged as they were used', { timeout: 120_000 }, () => {
     pod.fault({ kind: 'reset-mid-stream', afterTokens: 40, times: 1 });
     const record = await recordOf(async () => assert.rejects((await begin({ max_tokens: 400 })).text()));
     assert.deepEqual([record.status, record.estimated], [200, true]);
-    assert.ok(record.output_tokens > 20 && record.output_tokens < 80, `${record.output_tokens} of 40`);
+    assert.ok(record.output_tokens > 0 && record.output_tokens < 80, `${record.output_tokens} of 40`);
   });
 
   test('an error, of the pod or of the way to it: nothing', async () => {
@@ -240,10 +237,11 @@ suite('tokens are charged as they were used', { timeout: 120_000 }, () => {
   });
 });
 
-/** Waits for so many chunks of a chat that say something. */
-async function untilSaid(body: ReadableStream<Uint8Array>, count: number): Promise<void> {
+/** Reads a chat until it has said so many tokens, each of which is a word: the bytes that took. */
+async function untilSaid(body: ReadableStream<Uint8Array>, tokens: number): Promise<number> {
   let text = '';
   const reader = body.pipeThrough(new TextDecoderStream()).getReader();
-  while (text.split('"content":" ').length <= count - 10)
-    text += (await reader.read()).value ?? assert.fail('it ended');
+  const said = () => Array.from(text.matchAll(/"content":"([^"]*)"/g), ([, words]) => words).join('');
+  while (said().split(' ').length < tokens) text += (await reader.read()).value ?? assert.fail('it ended');
+  return Buffer.byteLength(text);
 }
