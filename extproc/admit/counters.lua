@@ -54,8 +54,9 @@ local function roll(counter, now)
   counter.used, counter.bucket, counter.oldest = sum, bucket, math.max(oldest, first)
 end
 
--- A counter as it stands now. `term`: the period of a sliding window, the end of a calendar's.
-local function open_counter(key, window, term, now)
+-- A counter as it stands now. `term`: the period of a sliding window, the end of a calendar's. `sum`: of one that does not
+-- slide, where it was read already.
+local function open_counter(key, window, term, now, sum)
   local counter = { key = key, used = 0 }
   if window == 'sliding' then
     counter.period = term
@@ -64,7 +65,8 @@ local function open_counter(key, window, term, now)
     counter.ended = true
   else
     counter.ends = window == 'calendar' and term or nil
-    counter.used = tonumber(redis.call('GET', key)) or 0
+    if sum == nil then sum = redis.call('GET', key) end
+    counter.used = tonumber(sum or 0) or 0
   end
   return counter
 end

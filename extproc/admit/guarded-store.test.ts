@@ -5,7 +5,7 @@ import { until } from '../../test/e2e/harness/until.ts';
 import { TcpProxy } from '../../test/kube/tcp-proxy.ts';
 import { ValkeyServer, type ValkeyServerOptions } from '../../test/store/valkey-server.ts';
 import { GuardedStore, type OnStoreFailure } from './guarded-store.ts';
-import type { Charge, Verdict, Window } from './limit-store.ts';
+import type { Charge, LimitStore, Verdict, Window } from './limit-store.ts';
 import { MemoryStore } from './memory-store.ts';
 import { type ValkeyAddress, ValkeyConnection } from './valkey-connection.ts';
 import { ValkeyStore } from './valkey-store.ts';
@@ -91,8 +91,12 @@ async function openThroughProxy(server: ValkeyServer): Promise<[Opened, TcpProxy
   return [opened, proxy];
 }
 
-async function usedShared({ shared }: Opened, { counter }: Charge): Promise<number | undefined> {
-  return (await shared.read([counter]))[0]?.used;
+async function used(store: LimitStore, { counter }: Charge): Promise<number | undefined> {
+  return (await store.read([counter]))[0]?.used;
+}
+
+function usedShared({ shared }: Opened, charge: Charge): Promise<number | undefined> {
+  return used(shared, charge);
 }
 
 /** Asks until the failure is seen, and returns the verdict that was made without the store. */
@@ -295,7 +299,7 @@ describe('guarded store', () => {
   it('needs few rights, and says which one is missing', async () => {
     const server = await startServer();
     const client = server.client();
-    const rights = ['eval', 'evalsha', 'info', 'time', 'get', 'set', 'incrby', 'decrby', 'del', 'pexpire'];
+    const rights = ['eval', 'evalsha', 'info', 'time', 'get', 'mget', 'set', 'incrby', 'decrby', 'del', 'pexpire'];
     rights.push('hget', 'hmget', 'hgetall', 'hset', 'hdel', 'hincrby', 'zadd', 'zrem', 'zscore', 'zrangebyscore');
     const user = ['SETUSER', 'limits', 'on', '>secret', '~fairlead:{limits}:*', ...rights.map(right => `+${right}`)];
     await client.call('ACL', ...user);
@@ -354,7 +358,7 @@ describe('guarded store', () => {
     assert.equal((await guarded.reserve(name(), charges)).admitted, true);
   });
 
-  it('reads its own count while the server is away', async () => {
+  it('reads its own count once the server is known to be away', async () => {
     const opened = await open();
     const { guarded, server } = opened;
     const tokens = charge(10, 4);
@@ -364,10 +368,37 @@ describe('guarded store', () => {
       [[4, 10]],
     );
     await server.kill();
+    await decidedAlone(opened, [tokens]);
     assert.deepEqual(
       (await guarded.read([tokens.counter])).map(({ used, limit }) => [used, limit]),
-      [[0, 5]],
+      [[4, 5]],
     );
-    assert.ok(guarded.failure !== undefined);
+  });
+
+  it('reads nothing while the server is away where it counts nothing itself', async () => {
+    for (const policy of ['allow', 'deny'] as const) {
+      const opened = await open(policy);
+      const tokens = charge(10, 4);
+      await opened.server.kill();
+      await decidedAlone(opened, [tokens]);
+      await assert.rejects(async () => opened.guarded.read([tokens.counter]), /closed|ECONN/);
+    }
+  });
+
+  it('gives up nothing for everybody where a read fails or is late', async () => {
+    const opened = await open('deny');
+    const { guarded, server, changes } = opened;
+    const tokens = charge(100, 4);
+    server.pause();
+    const reads = Array.from({ length: 4 }, async () => guarded.read([tokens.counter]));
+    await assert.rejects(async () => guarded.read([tokens.counter]), /others are being read/);
+    for (const read of reads) await assert.rejects(read, /no answer within 1000 ms/);
+    assert.equal(guarded.failure, undefined);
+    server.resume();
+    assert.equal((await guarded.reserve(name(), [tokens])).admitted, true);
+    await until('a free place', () => used(guarded, tokens).catch(() => undefined));
+    await server.kill();
+    await assert.rejects(async () => guarded.read([tokens.counter]), /closed|ECONN/);
+    assert.deepEqual([guarded.failure, changes], [undefined, []]);
   });
 });

@@ -33,6 +33,10 @@ export interface GuardCounts {
 }
 
 const DEFAULT_TIMEOUT_MS = 20;
+/** Somebody waits for a read who asked for nothing else, and it may be of thousands of counters. */
+const READ_TIMEOUT_MS = 1_000;
+/** Reads under way at most, those among them that nobody waits for any more. */
+const MAX_READS = 4;
 /** Between two questions whether the shared store is back. */
 const PROBE_EVERY_MS = 250;
 
@@ -53,6 +57,7 @@ export class GuardedStore implements LimitStore {
   readonly #elsewhere = new Set<string>();
   readonly #closing = new AbortController();
   readonly #counts = { failures: 0, withoutStore: 0, undone: 0 };
+  #reads = 0;
   #failure: string | undefined;
 
   constructor(options: GuardedStoreOptions) {
@@ -95,9 +100,11 @@ export class GuardedStore implements LimitStore {
     this.#shared.add(charges);
   }
 
+  /** Rejected where the answer is late or none, which says nothing of the reservations of others. */
   read(counters: readonly Counter[]): readonly CounterState[] | Promise<readonly CounterState[]> {
-    if (this.#failure !== undefined) return this.#local.read(counters);
-    return this.#readShared(counters);
+    if (this.#failure === undefined) return this.#readShared(counters);
+    if (this.#onFailure === 'local') return this.#local.read(counters);
+    return Promise.reject(new Error(this.#failure));
   }
 
   /** Asks the shared store nothing more of its own accord. */
@@ -111,7 +118,7 @@ export class GuardedStore implements LimitStore {
       const verdict = await this.#inTime(answer);
       if (verdict !== TIMED_OUT) return verdict;
       this.#undoWhenAnswered(id, charges, answer);
-      this.#fail(this.#tooSlow());
+      this.#fail(tooSlow(this.#timeoutMs));
     } catch (error) {
       this.#fail(messageOf(error));
     }
@@ -119,16 +126,13 @@ export class GuardedStore implements LimitStore {
   }
 
   async #readShared(counters: readonly Counter[]): Promise<readonly CounterState[]> {
-    const answer = Promise.resolve(this.#shared.read(counters));
-    try {
-      const states = await this.#inTime(answer);
-      if (states !== TIMED_OUT) return states;
-      answer.catch(() => undefined);
-      this.#fail(this.#tooSlow());
-    } catch (error) {
-      this.#fail(messageOf(error));
-    }
-    return this.#local.read(counters);
+    if (this.#reads === MAX_READS) throw new Error('too many others are being read');
+    this.#reads++;
+    const answer = Promise.resolve(this.#shared.read(counters)).finally(() => this.#reads--);
+    const states = await this.#inTime(answer, READ_TIMEOUT_MS);
+    if (states !== TIMED_OUT) return states;
+    answer.catch(() => undefined);
+    throw new Error(tooSlow(READ_TIMEOUT_MS));
   }
 
   #decideAlone(id: string, charges: readonly Charge[]): Verdict {
@@ -159,19 +163,15 @@ export class GuardedStore implements LimitStore {
     );
   }
 
-  async #inTime<Answer>(answer: Promise<Answer>): Promise<Answer | typeof TIMED_OUT> {
+  async #inTime<Answer>(answer: Promise<Answer>, timeoutMs = this.#timeoutMs): Promise<Answer | typeof TIMED_OUT> {
     const { promise, resolve } = Promise.withResolvers<typeof TIMED_OUT>();
     // An answer that came while this thread was busy is read before it is said to be late: timers come first.
-    const timer = setTimeout(() => setImmediate(resolve, TIMED_OUT), this.#timeoutMs);
+    const timer = setTimeout(() => setImmediate(resolve, TIMED_OUT), timeoutMs);
     try {
       return await Promise.race([answer, promise]);
     } finally {
       clearTimeout(timer);
     }
-  }
-
-  #tooSlow(): string {
-    return `no answer within ${this.#timeoutMs} ms`;
   }
 
   #fail(failure: string): void {
@@ -191,7 +191,7 @@ export class GuardedStore implements LimitStore {
       const answer = this.#shared.probe();
       try {
         if ((await this.#inTime(answer)) !== TIMED_OUT) break;
-        this.#failure = this.#tooSlow();
+        this.#failure = tooSlow(this.#timeoutMs);
         await answer;
       } catch (error) {
         this.#failure = messageOf(error);
@@ -200,6 +200,10 @@ export class GuardedStore implements LimitStore {
     this.#failure = undefined;
     this.#onChange(undefined);
   }
+}
+
+function tooSlow(timeoutMs: number): string {
+  return `no answer within ${timeoutMs} ms`;
 }
 
 function messageOf(error: unknown): string {

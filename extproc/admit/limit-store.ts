@@ -77,6 +77,6 @@ export interface LimitStore {
   settle(id: string, charges: readonly Charge[], amounts: readonly number[]): void;
   /** Adds without asking (accounting). Nothing is added to a held counter, since nobody would release it. */
   add(charges: readonly Charge[]): void;
-  /** As the counters stand now, parallel to them. */
+  /** As the counters stand now, parallel to them. Rejected where nobody can tell, which changes nothing else. */
   read(counters: readonly Counter[]): readonly CounterState[] | Promise<readonly CounterState[]>;
 }

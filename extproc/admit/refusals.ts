@@ -32,6 +32,13 @@ export function refuseUncounted(): Refusal {
   });
 }
 
+/** Nobody can tell now what is used: `gateway_unavailable`. */
+export function refuseUntold(): Refusal {
+  return refuse('gateway_unavailable', {
+    message: 'The limits store does not tell now what is used. Try again shortly.',
+  });
+}
+
 /**
  * Why a request did not pass, by the limit that says most: the one that it can never pass, then the budget, then what
  * refuses for as long as is known (rates) or as nobody knows (concurrency).

@@ -37,11 +37,23 @@ local function reset_of(counter)
   return 0
 end
 
+-- The sums of all counters that do not slide, by their keys, in one call.
+local function read_sums()
+  local keys, sums = {}, {}
+  for _, charge in ipairs(charges) do
+    if charge[2] ~= 'sliding' then keys[#keys + 1] = charge[1] end
+  end
+  if #keys == 0 then return sums end
+  for place, sum in ipairs(redis.call('MGET', unpack(keys))) do sums[keys[place]] = sum end
+  return sums
+end
+
 end_expired_leases(now)
 local counters, refused, wait = {}, {}, 0
+local sums = read_sums()
 for place, charge in ipairs(charges) do
   local key, window, term, amount, limit = unpack(charge)
-  local counter = open_counter(key, window, term, now)
+  local counter = open_counter(key, window, term, now, sums[key])
   counters[place] = counter
   if limit == 0 or (limit > 0 and counter.used + amount > limit) then
     refused[#refused + 1] = place - 1

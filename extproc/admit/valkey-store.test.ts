@@ -291,6 +291,25 @@ describe('valkey store', () => {
     assert.deepEqual(eternal, []);
   });
 
+  it('reads many counters in several calls, none of which blocks the server for long', async () => {
+    const store = await open();
+    const kinds: Window[] = [held, minute, { kind: 'calendar', startMs: clock.nowMs, endMs: clock.nowMs + 9_000 }];
+    const charges = Array.from({ length: 250 }, (_, i) => charge(1_000, i, kinds[i % 3]));
+    await store.reserve(name(), charges);
+    const client = server.client();
+    await client.config('RESETSTAT');
+    const states = await store.read(charges.map(({ counter }) => counter));
+    const stats = await client.info('commandstats');
+    client.disconnect();
+    assert.deepEqual(
+      states.map(({ used }) => used),
+      charges.map(({ amount }) => amount),
+    );
+    assert.match(stats, /cmdstat_evalsha:calls=3,/);
+    assert.match(stats, /cmdstat_mget:calls=3,/);
+    assert.doesNotMatch(stats, /cmdstat_get:/);
+  });
+
   it('takes the time of the server', async () => {
     const store = await openStore(server);
     opened.push(store);

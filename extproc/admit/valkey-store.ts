@@ -11,6 +11,8 @@ export const LEASE_MS = 30_000;
 const RENEW_MS = 10_000;
 /** How long a store that is closed waits for the server to have heard all. */
 const FAREWELL_MS = 1_000;
+/** Counters read in one call, which blocks the server for a millisecond. */
+const MAX_READ = 100;
 /** Leases renewed in one call, which blocks the server for a millisecond. */
 const MAX_RENEWED = 1_000;
 
@@ -91,10 +93,18 @@ export class ValkeyStore implements LimitStore {
     this.#writer.push(['add', '', counted.map(({ counter, amount }) => storeCharge(counter, amount))], false);
   }
 
-  /** @throws StoreUnavailable */
+  /**
+   * Many are read one after another, so that others are served in between.
+   * @throws StoreUnavailable
+   */
   async read(counters: readonly Counter[]): Promise<readonly CounterState[]> {
-    const charges = counters.map(counter => ({ counter: { ...counter, shadow: true }, amount: 0 }));
-    return statesOf(await this.#ask('', charges), charges);
+    const states: CounterState[] = [];
+    for (let from = 0; from < counters.length; from += MAX_READ) {
+      const some = counters.slice(from, from + MAX_READ);
+      const charges = some.map(counter => ({ counter: { ...counter, shadow: true }, amount: 0 }));
+      states.push(...statesOf(await this.#ask('', charges), charges));
+    }
+    return states;
   }
 
   /**
