@@ -55,14 +55,11 @@ suite('tokens', () => {
     made.push(token);
     return token;
   };
-  const issuers = (query = '') => [
-    {
-      issuer: FIRST,
-      jwksUrl: `http://127.0.0.1:${ports[0]}/keys${query}`,
-      audiences: ['fairlead'],
-      consumerClaim: 'sub',
-    },
-    { issuer: SECOND, jwksUrl: `http://127.0.0.1:${ports[1]}/keys${query}`, audiences: ['fairlead', 'other'] },
+  /** Where the second issuer's keys are; changed to have them fetched at once. */
+  let secondKeys = '/keys';
+  const issuers = () => [
+    { issuer: FIRST, jwksUrl: `http://127.0.0.1:${ports[0]}/keys`, audiences: ['fairlead'], consumerClaim: 'sub' },
+    { issuer: SECOND, jwksUrl: `http://127.0.0.1:${ports[1]}${secondKeys}`, audiences: ['fairlead', 'other'] },
   ];
   const writeMode = (mode: string, jwt: readonly object[] | undefined = issuers()) =>
     fleet.gateway.writeGateway({
@@ -265,16 +262,23 @@ suite('tokens', () => {
     }
   });
 
-  test('an issuer changes its keys: the new one is taken, and the old one refused', async () => {
-    const [old] = second.keys;
-    const next = await signingKey('k3');
-    second.keys = [next];
+  test('an issuer changes its keys: the new one is taken, and the old one refused, on connections from before too', async () => {
+    const old = bearer(await tokenOf(second, { sub: 'svc' }));
+    const connection = await RawConnection.open(fleet.gateway.port);
+    const statusOn = async () => {
+      connection.write(`GET /v1/usage HTTP/1.1\r\nhost: gateway\r\nauthorization: ${old.authorization}\r\n\r\n`);
+      return (await connection.answer())?.status;
+    };
+    assert.equal(await statusOn(), 200);
+    second.keys = [await signingKey('k3')];
     // Envoy asks again by itself within two minutes, and at once where it is told another address.
-    writeMode('apiKeysOrJwt', issuers('?new'));
+    secondKeys = '/keys?again';
+    writeMode('apiKeysOrJwt');
     const fresh = bearer(await tokenOf(second, { sub: 'svc' }));
     await until('the new key is taken', async () => (await usage(fresh)).status === 200);
-    const before = bearer(await tokenOf(second, { sub: 'svc' }, old));
-    await until('the old key is refused', async () => (await usage(before)).status === 401);
+    await until('the old key is refused', async () => (await usage(old)).status === 401);
+    assert.equal(await statusOn(), 401);
+    connection.reset();
     assert.equal(await callerOf(bearer(await tokenOf(first))), 'ann');
   });
 
@@ -295,7 +299,7 @@ suite('tokens', () => {
     connection.write(head);
     assert.equal((await connection.answer())?.status, 401);
     const { table } = await fleet.gateway.node();
-    writeMode('apiKeysOrJwt', issuers('?new').toReversed());
+    writeMode('apiKeysOrJwt', issuers().toReversed());
     await until('another table', async () => {
       assert.equal((await usage(bearer(token))).status, 401);
       return (await fleet.gateway.node()).table?.version !== table?.version;
