@@ -1,10 +1,9 @@
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { after, before, suite, test } from 'node:test';
 import { ApiCaller, consumer } from './harness/api-caller.ts';
 import { Gateway, model } from './harness/gateway.ts';
 import { HeldPod } from './harness/held-pod.ts';
+import { budgetIn, readCounters } from './harness/saved-counters.ts';
 import { until } from './harness/until.ts';
 
 const STREAMS = 5;
@@ -45,12 +44,8 @@ suite('limits when the gateway’s own processes die', { timeout: 120_000 }, () 
   const untilSpent = (asking: ApiCaller, amount: string) =>
     until(`${amount} spent by ${asking.name}`, async () => (await spent(asking)) === amount);
 
-  /** What the file has of a budget: the process writes it each second. */
-  const untilKept = (asking: ApiCaller, nano: number) =>
-    until(`${nano} in the file for ${asking.name}`, () => {
-      const { calendar } = savedCounters(gateway);
-      return calendar.some(({ key, used }) => key.startsWith(`budget|default/${asking.name}|`) && used === nano);
-    });
+  const untilKept = ({ name }: ApiCaller, nano: number) =>
+    until(`${nano} in the file for ${name}`, () => budgetIn(readCounters(gateway), name)?.used === nano);
 
   test('extproc is killed: streams go on, and the next one holds nothing of them', async () => {
     const asking = new ApiCaller(gateway, 'of-extproc');
@@ -99,16 +94,3 @@ suite('limits when the gateway’s own processes die', { timeout: 120_000 }, () 
   const recordsOf = ({ name }: ApiCaller) =>
     gateway.usageRecords().filter(({ consumer }) => consumer === `default/${name}`);
 });
-
-interface SavedCounters {
-  readonly calendar: readonly { readonly key: string; readonly used: number }[];
-}
-
-function savedCounters(gateway: Gateway): SavedCounters {
-  try {
-    return JSON.parse(readFileSync(join(gateway.logs, 'counters.json'), 'utf8')) as SavedCounters;
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return { calendar: [] };
-    throw error;
-  }
-}
