@@ -2,12 +2,14 @@
 // Run: node bench/request.bench.ts
 
 import { isRefusal } from '../errors/refusal.ts';
+import { INFERENCE_ENDPOINTS } from '../extproc/request/endpoints.ts';
 import { readJsonBody } from '../extproc/request/json-body.ts';
 import { readMultipartBody } from '../extproc/request/multipart-body.ts';
 import { nameModel } from '../extproc/request/name-model.ts';
 import { parseTarget } from '../extproc/request/target.ts';
 import { Validation } from '../proto/gen/fairlead/v1/table_pb.js';
 
+const CHAT = INFERENCE_ENDPOINTS[0]!;
 const rounds = 5;
 const roundMs = 60;
 const sizes = [1_000, 10_000, 100_000, 200_000];
@@ -57,9 +59,9 @@ console.log('microseconds a body                read        parse  parse÷read  
 for (const [what, make] of Object.entries(BODIES)) {
   for (const size of sizes) {
     const body = Buffer.from(JSON.stringify(make(size)));
-    const facts = readJsonBody(body, Validation.BASIC);
+    const facts = readJsonBody(body, Validation.BASIC, CHAT);
     if (isRefusal(facts)) throw new Error(facts.message);
-    const read = microseconds(() => readJsonBody(body, Validation.BASIC));
+    const read = microseconds(() => readJsonBody(body, Validation.BASIC, CHAT));
     const parse = microseconds(() => JSON.parse(body.toString()));
     const rename = microseconds(() => nameModel(body, facts, 'another/model'));
     line(what, body.length, read.toFixed(2), parse.toFixed(2), (parse / read).toFixed(1), rename.toFixed(2));

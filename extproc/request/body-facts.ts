@@ -4,9 +4,12 @@ export interface BodyFacts {
   readonly model: ModelField | undefined;
   /** Whether the client asked for a stream of events. */
   readonly stream: boolean;
-  /** The client's own limit on the answer, in tokens: a safe integer ≥ 0, and no promise that the model can do as much. */
+  /**
+   * The client's own limit on each answer, in tokens: a safe integer ≥ 1, and no promise that the model can do as much.
+   * The largest of those that engines read at the endpoint; 0 is none to them.
+   */
   readonly maxOutputTokens: number | undefined;
-  /** Answers asked for at once, `n`: a safe integer ≥ 1. */
+  /** Answers generated at once, `n` or `best_of` to each prompt: a safe integer ≥ 1. */
   readonly answers: number;
   /** The value of `stream_options`; undefined where there is none. Only that it ends where it ends is certain. */
   readonly streamOptions: Span | undefined;

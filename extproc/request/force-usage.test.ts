@@ -14,7 +14,7 @@ const chat = endpointAt('/v1/chat/completions');
 
 function read(body: string) {
   const bytes = Buffer.from(body);
-  const facts = readJsonBody(bytes, Validation.BASIC);
+  const facts = readJsonBody(bytes, Validation.BASIC, chat);
   assert.ok(!isRefusal(facts));
   return { bytes, facts };
 }

@@ -4,10 +4,11 @@ import fc from 'fast-check';
 import { isRefusal } from '../../errors/refusal.ts';
 import { Validation } from '../../proto/gen/fairlead/v1/table_pb.js';
 import type { BodyFacts } from './body-facts.ts';
+import { OUTPUT_LIMITS } from './endpoints.ts';
 import { readJsonBody } from './json-body.ts';
 
-const OUTPUT_LIMITS = ['max_completion_tokens', 'max_tokens', 'max_output_tokens'];
-const FIELDS = ['model', 'stream', 'stream_options', 'n', ...OUTPUT_LIMITS];
+const ENDPOINT = { generatesText: true, outputLimits: OUTPUT_LIMITS, takesPromptLists: true };
+const FIELDS = ['model', 'prompt', 'stream', 'stream_options', 'n', 'best_of', ...OUTPUT_LIMITS];
 
 const space = fc.string({ unit: fc.constantFrom(' ', '\t', '\n', '\r'), maxLength: 2 });
 
@@ -88,8 +89,16 @@ function isLimit(value: unknown): boolean {
   );
 }
 
-function outputLimit(parsed: Record<string, unknown>): unknown {
-  return OUTPUT_LIMITS.map(field => parsed[field]).find(value => value !== undefined && value !== null);
+function outputLimit(parsed: Record<string, unknown>): number | undefined {
+  const limits = OUTPUT_LIMITS.map(field => parsed[field]).filter(value => isLimit(value));
+  return Math.max(...limits.map(Number).filter(limit => limit > 0), 0) || undefined;
+}
+
+/** Of a body that says so in a way that engines accept. */
+function answers({ n, best_of, prompt }: Record<string, unknown>): number {
+  const bestOf = isLimit(best_of) ? Number(best_of ?? 1) : 1;
+  const isList = Array.isArray(prompt) && (typeof prompt[0] === 'string' || Array.isArray(prompt[0]));
+  return Math.min(Math.max(Number(n ?? 1), bestOf) * (isList ? prompt.length : 1), Number.MAX_SAFE_INTEGER);
 }
 
 /** Checks what was read against what JSON.parse makes of the same bytes. */
@@ -97,7 +106,7 @@ function assertAgrees(bytes: Buffer, facts: BodyFacts, parsed: Record<string, un
   assert.equal(facts.model?.value, parsed.model);
   assert.equal(facts.stream, parsed.stream === true);
   assert.equal(facts.maxOutputTokens, outputLimit(parsed));
-  assert.equal(facts.answers, parsed.n ?? 1);
+  assert.equal(facts.answers, answers(parsed));
   const { streamOptions } = facts;
   const options = streamOptions && JSON.parse(bytes.toString('utf8', streamOptions.start, streamOptions.end));
   assert.deepEqual(options, parsed.stream_options);
@@ -109,14 +118,14 @@ test('what is read from valid JSON is what JSON.parse reads, and what is refused
   fc.assert(
     fc.property(body, ({ text, keys }) => {
       const bytes = Buffer.from(text);
-      const facts = readJsonBody(bytes, Validation.BASIC);
+      const facts = readJsonBody(bytes, Validation.BASIC, ENDPOINT);
       const parsed = parse(bytes);
       assert.ok(parsed, text);
       if (!isRefusal(facts)) {
         read++;
         assertAgrees(bytes, facts, parsed);
-        assert.deepEqual(readJsonBody(bytes, Validation.STRICT), facts);
-        assert.deepEqual(readJsonBody(bytes, Validation.OFF), facts);
+        assert.deepEqual(readJsonBody(bytes, Validation.STRICT, ENDPOINT), facts);
+        assert.deepEqual(readJsonBody(bytes, Validation.OFF, ENDPOINT), facts);
         return;
       }
       const models = keys.filter(key => key === 'model').length;
@@ -140,7 +149,7 @@ test('no beginning of a body is taken for the whole', () => {
   fc.assert(
     fc.property(body, fc.nat(), ({ text }, cut) => {
       const whole = Buffer.from(text.trimEnd());
-      const facts = readJsonBody(whole.subarray(0, cut % whole.length), Validation.OFF);
+      const facts = readJsonBody(whole.subarray(0, cut % whole.length), Validation.OFF, ENDPOINT);
       assert.equal(isRefusal(facts) && facts.code, 'invalid_json');
     }),
     { numRuns: 1_000 },
@@ -180,9 +189,9 @@ test('damaged bodies: nothing throws, and what is accepted is as well-formed as 
         const start = at % (bytes.length + 1);
         bytes = Buffer.concat([bytes.subarray(0, start), inserted, bytes.subarray(start + removed)]);
       }
-      const off = readJsonBody(bytes, Validation.OFF);
-      const basic = readJsonBody(bytes, Validation.BASIC);
-      const strict = readJsonBody(bytes, Validation.STRICT);
+      const off = readJsonBody(bytes, Validation.OFF, ENDPOINT);
+      const basic = readJsonBody(bytes, Validation.BASIC, ENDPOINT);
+      const strict = readJsonBody(bytes, Validation.STRICT, ENDPOINT);
       const parsed = parse(bytes);
       // Each level accepts only what the one below accepts, and reads the same from it.
       if (!isRefusal(strict)) assert.deepEqual(basic, strict);
@@ -212,7 +221,8 @@ test('arbitrary bytes never throw', () => {
   fc.assert(
     fc.property(fc.uint8Array({ maxLength: 200 }), fc.boolean(), (bytes, isObject) => {
       const body = isObject ? Buffer.concat([Buffer.from('{"'), bytes]) : bytes;
-      for (const validation of [Validation.OFF, Validation.BASIC, Validation.STRICT]) readJsonBody(body, validation);
+      for (const validation of [Validation.OFF, Validation.BASIC, Validation.STRICT])
+        readJsonBody(body, validation, ENDPOINT);
     }),
   );
 });

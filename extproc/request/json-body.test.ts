@@ -2,13 +2,17 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { isRefusal } from '../../errors/refusal.ts';
 import { Validation } from '../../proto/gen/fairlead/v1/table_pb.js';
+import { INFERENCE_ENDPOINTS, OUTPUT_LIMITS } from './endpoints.ts';
 import { readJsonBody } from './json-body.ts';
 import { MAX_NESTING_LEVELS } from './json-scan.ts';
 
 const { OFF, BASIC, STRICT } = Validation;
 
+/** Where all of it is read. */
+const EVERYTHING = { generatesText: true, outputLimits: OUTPUT_LIMITS, takesPromptLists: true };
+
 function read(body: string | Uint8Array, validation = BASIC) {
-  return readJsonBody(Buffer.from(body), validation);
+  return readJsonBody(Buffer.from(body), validation, EVERYTHING);
 }
 
 /** What a body comes down to, on one line. */
@@ -54,7 +58,9 @@ const READ: [body: string, expected: string][] = [
   ['{"max_output_tokens":16}', '- whole 16'],
   ['{"max_output_tokens":1,"max_tokens":2,"max_completion_tokens":3}', '- whole 3'],
   ['{"max_completion_tokens":null,"max_tokens":2}', '- whole 2'],
-  ['{"max_tokens":0}', '- whole 0'],
+  ['{"max_completion_tokens":1,"max_tokens":30000}', '- whole 30000'],
+  ['{"max_completion_tokens":0,"max_tokens":2}', '- whole 2'],
+  ['{"max_tokens":0}', '- whole -'],
   ['{"max_tokens":1e2}', '- whole 100'],
   ['{"max_tokens":16.0}', '- whole 16'],
   // Numbers that no double holds are passed by.
@@ -239,23 +245,51 @@ test('the ranges are those of the bytes, in a body that is a view into a larger 
   const body = '{"é":"日本","model" : "m\\u00e8", "stream":true}';
   const padded = Buffer.from(`garbage"${body}"garbage`);
   const view = new Uint8Array(padded.buffer, padded.byteOffset + 8, Buffer.byteLength(body));
-  const facts = readJsonBody(view, BASIC);
+  const facts = readJsonBody(view, BASIC, EVERYTHING);
   assert.ok(!isRefusal(facts) && facts.model);
   assert.equal(Buffer.from(view.subarray(facts.model.start, facts.model.end)).toString(), '"m\\u00e8"');
   assert.deepEqual(facts.insertion, { kind: 'json', at: 1, comma: true });
 });
 
-test('answers asked for at once are counted', () => {
-  const answers = (n: string, validation = Validation.BASIC) => {
-    const facts = readJsonBody(Buffer.from(`{"n":${n}}`), validation);
+test('a limit on the answer is what engines read at the endpoint', () => {
+  const body = Buffer.from('{"max_completion_tokens":1,"max_tokens":2,"max_output_tokens":3}');
+  const limits = INFERENCE_ENDPOINTS.filter(({ content }) => content === 'json').map(endpoint => {
+    const facts = readJsonBody(body, BASIC, endpoint);
+    return [endpoint.path.slice('/v1/'.length), isRefusal(facts) ? facts.param : facts.maxOutputTokens];
+  });
+  assert.deepEqual(Object.fromEntries(limits.filter(([, limit]) => limit !== undefined)), {
+    'chat/completions': 2,
+    completions: 2,
+    responses: 3,
+    messages: 2,
+  });
+});
+
+test('answers generated at once are counted', () => {
+  const answers = (members: string, { validation = BASIC, endpoint = EVERYTHING } = {}) => {
+    const facts = readJsonBody(Buffer.from(`{${members}}`), validation, endpoint);
     return isRefusal(facts) ? facts.param : facts.answers;
   };
-  assert.deepEqual(
-    ['3', '1e1', 'null'].map(n => answers(n)),
-    [3, 10, 1],
-  );
+  const counted: [members: string, expected: number][] = [
+    ['"n":3', 3],
+    ['"n":1e1', 10],
+    ['"n":null', 1],
+    ['"n":2,"best_of":5', 5],
+    ['"n":2,"best_of":1', 2],
+    ['"best_of":"3"', 1],
+    ['"prompt":"a"', 1],
+    ['"prompt":[1,2,3]', 1],
+    ['"prompt":["a","b","c"]', 3],
+    ['"prompt":[[1,2],[3]],"best_of":4', 8],
+    ['"prompt":["a","b"],"n":9007199254740991', Number.MAX_SAFE_INTEGER],
+  ];
+  for (const [members, expected] of counted) assert.equal(answers(members), expected, members);
   for (const wrong of ['0', '-1', '1.5', '"2"', '[2]', '1e400']) {
-    assert.equal(answers(wrong), 'n');
-    assert.equal(answers(wrong, Validation.OFF), 1);
+    assert.equal(answers(`"n":${wrong}`), 'n');
+    assert.equal(answers(`"n":${wrong}`, { validation: OFF }), 1);
   }
+  const plain = { ...EVERYTHING, takesPromptLists: false };
+  assert.equal(answers('"prompt":["a","b"],"best_of":4', { endpoint: plain }), 4);
+  const images = { ...plain, generatesText: false };
+  assert.equal(answers('"prompt":["a","b"],"n":2,"best_of":4', { endpoint: images }), 2);
 });

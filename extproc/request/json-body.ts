@@ -2,6 +2,7 @@ import { isUtf8 } from 'node:buffer';
 import { isRefusal, type Refusal, refuse } from '../../errors/refusal.ts';
 import { Validation } from '../../proto/gen/fairlead/v1/table_pb.js';
 import type { BodyFacts, Span } from './body-facts.ts';
+import { type InferenceEndpoint, OUTPUT_LIMITS, type OutputLimit } from './endpoints.ts';
 import {
   BACKSLASH,
   CLOSE_BRACE,
@@ -18,6 +19,7 @@ import {
   valueEnd,
 } from './json-scan.ts';
 import { checkModelName, MAX_MODEL_NAME_BYTES, refuseLongModelName, refuseModelName } from './model-name.ts';
+import { promptCount } from './prompt-count.ts';
 
 /** Longest spelling of a name that can be short enough once decoded: six characters (\u0041) a byte, and the quotes. */
 const MAX_MODEL_TOKEN_BYTES = MAX_MODEL_NAME_BYTES * 6 + 2;
@@ -28,18 +30,21 @@ const MAX_NUMBER_BYTES = 64;
 const TRUE_START = 0x74;
 const FALSE_START = 0x66;
 const NULL_START = 0x6e;
-/** The names of a limit on the answer; where a body has several, the first of these counts (as in vLLM). */
-const OUTPUT_LIMITS = ['max_completion_tokens', 'max_tokens', 'max_output_tokens'] as const;
 
-type Field = 'model' | 'stream' | 'stream_options' | 'n' | (typeof OUTPUT_LIMITS)[number];
+type Field = 'model' | 'prompt' | 'stream' | 'stream_options' | 'n' | 'best_of' | OutputLimit;
 
 const FIELDS: ReadonlyMap<string, Field> = new Map(
-  (['model', 'stream', 'stream_options', 'n', ...OUTPUT_LIMITS] as const).map(field => [field, field]),
+  (['model', 'prompt', 'stream', 'stream_options', 'n', 'best_of', ...OUTPUT_LIMITS] as const).map(field => [
+    field,
+    field,
+  ]),
 );
-/** No two fields' keys are equally long. */
-const FIELD_BY_LENGTH: readonly (Field | undefined)[] = Array.from({ length: 32 }, (_, length) =>
-  [...FIELDS.values()].find(field => field.length === length),
+const FIELDS_BY_LENGTH: readonly (readonly Field[])[] = Array.from({ length: 32 }, (_, length) =>
+  [...FIELDS.values()].filter(field => field.length === length),
 );
+/** What there is to count answers by and to limit them, see InferenceEndpoint. */
+type Answering = Pick<InferenceEndpoint, 'generatesText' | 'outputLimits' | 'takesPromptLists'>;
+
 /** Longest spelling of a field's key, every character escaped, and the quotes. */
 const maxFieldTokenBytes = Math.max(...[...FIELDS.keys()].map(field => field.length)) * 6 + 2;
 
@@ -47,9 +52,11 @@ const maxFieldTokenBytes = Math.max(...[...FIELDS.keys()].map(field => field.len
 class Members {
   readonly start: Record<Field, number> = {
     model: -1,
+    prompt: -1,
     stream: -1,
     stream_options: -1,
     n: -1,
+    best_of: -1,
     max_completion_tokens: -1,
     max_tokens: -1,
     max_output_tokens: -1,
@@ -82,20 +89,21 @@ class Members {
  * Always: the body is one object with nothing behind it; its top level is JSON to the letter, except for what stands
  * between the quotes of strings; strings and brackets below are closed, no deeper than `MAX_NESTING_LEVELS`; the model
  * is there at most once, however its key is escaped, and can be a name. A body that JSON.parse accepts is refused only
- * for depth, for the number of its members, or for the value or the spelling of a field that is read, and otherwise read as JSON.parse would.
+ * for depth, for the number of its members, or for the value or the spelling of a field that is read, and otherwise
+ * read as JSON.parse would.
  * Basic: also valid UTF-8, `stream` true, false or null, `n` a whole number ≥ 1 or null, token limits whole
  * numbers ≥ 0 or null.
  * Strict: also the whole body passes JSON.parse.
  *
  * @returns facts, or `invalid_json`, `invalid_parameter`, `model_mismatch`
  */
-export function readJsonBody(body: Uint8Array, validation: Validation): BodyFacts | Refusal {
+export function readJsonBody(body: Uint8Array, validation: Validation, endpoint: Answering): BodyFacts | Refusal {
   const bytes = Buffer.from(body.buffer, body.byteOffset, body.byteLength);
   const isChecked = validation !== Validation.OFF;
   if (isChecked && !isUtf8(bytes)) return refuseJson('is not UTF-8. Send a JSON object as UTF-8.');
   const members = new Members();
   const notJson = findMembers(bytes, members) ?? (validation === Validation.STRICT ? parseWhole(bytes) : undefined);
-  return notJson ?? readMembers(bytes, members, isChecked);
+  return notJson ?? readMembers(bytes, members, endpoint, isChecked);
 }
 
 function refuseJson(what: string): Refusal {
@@ -158,10 +166,13 @@ function noteMember(bytes: Buffer, members: Members, key: number, keyEnd: number
 
 /** The field whose key stands here to the letter. */
 function plainField(bytes: Buffer, start: number, end: number): Field | undefined {
-  const field = FIELD_BY_LENGTH[end - start];
-  if (field === undefined) return undefined;
-  for (let i = 0; i < field.length; i++) if (bytes[start + i] !== field.charCodeAt(i)) return undefined;
-  return field;
+  for (const field of FIELDS_BY_LENGTH[end - start] ?? []) if (standsAt(bytes, start, field)) return field;
+  return undefined;
+}
+
+function standsAt(bytes: Buffer, start: number, text: string): boolean {
+  for (let i = 0; i < text.length; i++) if (bytes[start + i] !== text.charCodeAt(i)) return false;
+  return true;
 }
 
 /** Whether another spelling of a field may stand here: a key with escapes, or one like "Model". */
@@ -202,7 +213,7 @@ function parseWhole(bytes: Buffer): Refusal | undefined {
   }
 }
 
-function readMembers(bytes: Buffer, members: Members, isChecked: boolean): BodyFacts | Refusal {
+function readMembers(bytes: Buffer, members: Members, endpoint: Answering, isChecked: boolean): BodyFacts | Refusal {
   const model = readModel(bytes, members);
   if (model !== undefined && isRefusal(model)) return model;
   const stream = readStream(bytes, members);
@@ -211,21 +222,36 @@ function readMembers(bytes: Buffer, members: Members, isChecked: boolean): BodyF
   for (const field of OUTPUT_LIMITS) {
     const limit = readCount(bytes, members.start[field], members.end[field]);
     if (limit === 'wrong' && isChecked) return refuseValue(field, 'must be a whole number of tokens, 0 or more.');
-    if (limit !== 'wrong') maxOutputTokens ??= limit;
+    const counts = limit !== 'wrong' && limit !== undefined && endpoint.outputLimits.includes(field);
+    if (counts && limit > (maxOutputTokens ?? 0)) maxOutputTokens = limit;
   }
-  const answers = readCount(bytes, members.start.n, members.end.n) ?? 1;
-  const isAnswerCount = answers !== 'wrong' && answers > 0;
+  const n = readCount(bytes, members.start.n, members.end.n) ?? 1;
+  const isAnswerCount = n !== 'wrong' && n > 0;
   if (!isAnswerCount && isChecked) return refuseValue('n', 'must be a whole number of answers, 1 or more.');
   const insertion = { kind: 'json', at: members.contentStart, comma: !members.isEmpty } as const;
   return {
     model,
     stream: stream ?? false,
     maxOutputTokens,
-    answers: isAnswerCount ? answers : 1,
+    answers: countAnswers(bytes, members, endpoint, isAnswerCount ? n : 1),
     streamOptions: readStreamOptions(members),
     file: undefined,
     insertion,
   };
+}
+
+/** Answers that are generated, of which `n` to each prompt are given. */
+function countAnswers(
+  bytes: Buffer,
+  { start, end }: Members,
+  { generatesText, takesPromptLists }: Answering,
+  n: number,
+): number {
+  if (!generatesText) return n;
+  const bestOf = readCount(bytes, start.best_of, end.best_of);
+  const answers = typeof bestOf === 'number' ? Math.max(n, bestOf) : n;
+  const prompts = takesPromptLists ? promptCount(bytes, start.prompt, end.prompt) : 1;
+  return Math.min(answers * prompts, Number.MAX_SAFE_INTEGER);
 }
 
 function refuseValue(param: string, what: string): Refusal {

@@ -3,13 +3,16 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import { isRefusal } from '../../errors/refusal.ts';
 import { Validation } from '../../proto/gen/fairlead/v1/table_pb.js';
+import { INFERENCE_ENDPOINTS } from './endpoints.ts';
 import { readJsonBody } from './json-body.ts';
 import { readMultipartBody } from './multipart-body.ts';
 import { nameModel } from './name-model.ts';
 
+const CHAT = INFERENCE_ENDPOINTS[0]!;
+
 function renamed(body: string, name: string): string {
   const bytes = Buffer.from(body);
-  const facts = readJsonBody(bytes, Validation.STRICT);
+  const facts = readJsonBody(bytes, Validation.STRICT, CHAT);
   assert.ok(!isRefusal(facts));
   return Buffer.from(nameModel(bytes, facts, name)).toString();
 }
@@ -40,7 +43,7 @@ for (const [body, name, expected] of RENAMED) {
 test('a body that names the model already is not copied, however the name is escaped', () => {
   for (const text of ['{"model":"a/b"}', '{"model":"a\\/b"}']) {
     const body = Buffer.from(text);
-    const facts = readJsonBody(body, Validation.BASIC);
+    const facts = readJsonBody(body, Validation.BASIC, CHAT);
     assert.ok(!isRefusal(facts));
     assert.equal(nameModel(body, facts, 'a/b'), body);
   }
@@ -63,7 +66,7 @@ test('in any JSON body only the model changes', () => {
         const object = { ...head, ...(old === undefined ? {} : { model: old }), ...tail };
         const text = JSON.stringify(object, null, indent);
         const bytes = Buffer.from(text);
-        const facts = readJsonBody(bytes, Validation.STRICT);
+        const facts = readJsonBody(bytes, Validation.STRICT, CHAT);
         assert.ok(!isRefusal(facts));
         const result = Buffer.from(nameModel(bytes, facts, name));
         assert.deepEqual(JSON.parse(result.toString()), {

@@ -13,5 +13,5 @@ export function readBody(
 ): BodyFacts | Refusal {
   const tooLarge = checkBodyLength(body.length, maxBodyBytes);
   if (tooLarge) return tooLarge;
-  return endpoint.content === 'json' ? readJsonBody(body, validation) : readMultipartBody(body, contentType);
+  return endpoint.content === 'json' ? readJsonBody(body, validation, endpoint) : readMultipartBody(body, contentType);
 }
