@@ -1,4 +1,4 @@
-import type { Count, Moment } from './count.ts';
+import { type Count, MAX_COUNTED, type Moment } from './count.ts';
 
 /** How long a sum is kept after its end: a clock that is set back by less finds it again. */
 const KEPT_AFTER_END_MS = 60_000;
@@ -18,7 +18,7 @@ export class CalendarSum implements Count {
   }
 
   add(amount: number): void {
-    this.#sum += amount;
+    this.#sum = Math.min(this.#sum + amount, MAX_COUNTED);
   }
 
   giveBack(amount: number): void {

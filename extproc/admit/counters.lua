@@ -12,6 +12,7 @@ local LEASE_PREFIX = 'fairlead:{limits}:lease:'
 local BUCKETS_PER_PERIOD = 60
 local KEPT_AFTER_END = 60000 -- a clock that is corrected meanwhile finds the counter again
 local KEPT_WHILE_HELD = 86400000 -- longer than any request lasts
+local MAX_COUNTED = 9000000000000000 -- as count.ts has it
 local MAX_EXPIRED = 100 -- at once: the rest by whoever comes next
 
 -- `given` by tests only.
@@ -71,9 +72,12 @@ local function open_counter(key, window, term, now, sum)
   return counter
 end
 
--- Counts `amount`. Keys expire by themselves: whatever is counted later in the same bucket leaves with it.
+-- Counts `amount`, as far as the counter goes, and returns how much. Keys expire by themselves: whatever is counted later in
+-- the same bucket leaves with it.
 local function take(counter, amount, now)
-  if amount == 0 or counter.ended then return end
+  if counter.ended then return 0 end
+  amount = math.min(amount, MAX_COUNTED - counter.used)
+  if amount <= 0 then return 0 end
   local key = counter.key
   counter.used = counter.used + amount
   if counter.period then
@@ -92,6 +96,7 @@ local function take(counter, amount, now)
       redis.call('PEXPIRE', key, text(counter.ends - now + KEPT_AFTER_END))
     end
   end
+  return amount
 end
 
 -- Takes back `amount` from where it was counted, as far as it is still there. `bucket`: "" where there are none.
@@ -144,7 +149,8 @@ local function end_expired_leases(now)
     local fields = redis.call('HGETALL', LEASE_PREFIX .. id)
     for at = 1, #fields, 2 do
       local amount, bucket = taken(fields[at + 1])
-      give_back(fields[at], bucket, amount)
+      -- One that something else has written to must not keep all others from being given back.
+      pcall(give_back, fields[at], bucket, amount)
     end
     end_lease(id)
   end

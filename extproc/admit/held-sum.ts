@@ -1,4 +1,4 @@
-import type { Count } from './count.ts';
+import { type Count, MAX_COUNTED } from './count.ts';
 
 /** What is used until it is given back: nobody knows when that will be. */
 export class HeldSum implements Count {
@@ -9,7 +9,7 @@ export class HeldSum implements Count {
   }
 
   add(amount: number): void {
-    this.#sum += amount;
+    this.#sum = Math.min(this.#sum + amount, MAX_COUNTED);
   }
 
   giveBack(amount: number): void {

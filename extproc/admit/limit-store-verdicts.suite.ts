@@ -47,6 +47,23 @@ export function limitStoreVerdicts(bench: Bench): void {
     assert.deepEqual(await bench.current.store.read(counters), verdict.states);
   });
 
+  it('counts no further than to 9e15, whatever is asked for, and all charges of a request or none', async () => {
+    for (const window of [minute, bench.calendar(60_000)]) {
+      const [absurd, other] = [bench.counter(5, window, true), bench.counter(Number.POSITIVE_INFINITY, window)];
+      const reservations = [];
+      for (let i = 0; i < 1_100; i++) {
+        const reservation = await bench.reservation({ counter: other, amount: 1 }, { counter: absurd, amount: 8e15 });
+        reservations.push(reservation);
+      }
+      assert.deepEqual([await bench.used(other), await bench.used(absurd)], [1_100, 9e15]);
+      await bench.add(absurd, 8e15);
+      for (const { settle } of reservations) await settle(1, 0);
+      assert.equal(await bench.used(other), 1_100);
+      await bench.add(other, Number.MAX_SAFE_INTEGER);
+      assert.equal(await bench.used(other), 9e15);
+    }
+  });
+
   it('counts shadows, and never says that they refuse', async () => {
     const shadow = bench.counter(1, minute, true);
     const other = bench.counter(1);

@@ -57,7 +57,7 @@ export type Verdict =
 
 /**
  * Counts what callers use, and never lets more be reserved than the limits allow. A charge passes when what is used and
- * its amount are together at most the limit.
+ * its amount are together at most the limit. No counter goes beyond 9e15: what is more is not counted.
  *
  * The charges of one call have different keys. An `id` names one reservation and is never used again. `release` and
  * `settle` get the charges that were reserved, in the same order; they fail silently, and what a reservation that is

@@ -15,9 +15,8 @@ for _, reservation in ipairs(cjson.decode(ARGV[3])) do
     local lease = {}
     for _, charge in ipairs(held) do
       local key, window, term, amount = unpack(charge)
-      take(open_counter(key, window, term, now), amount, now)
       lease[#lease + 1] = key
-      lease[#lease + 1] = text(amount) .. '@'
+      lease[#lease + 1] = text(take(open_counter(key, window, term, now), amount, now)) .. '@'
     end
     begin_lease(id, lease, ends)
   end

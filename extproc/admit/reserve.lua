@@ -65,9 +65,8 @@ end
 if #refused == 0 and id ~= '' then
   local lease = {}
   for place, counter in ipairs(counters) do
-    local amount = charges[place][4]
-    take(counter, amount, now)
-    if amount > 0 and not counter.ended then
+    local amount = take(counter, charges[place][4], now)
+    if amount > 0 then
       lease[#lease + 1] = counter.key
       lease[#lease + 1] = text(amount) .. '@' .. (counter.period and text(counter.bucket) or '')
     end

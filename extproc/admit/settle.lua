@@ -8,10 +8,12 @@
 --   ["add", "", charges, age]
 -- with [key, window, term, amount] for each charge, and the milliseconds that the operation has waited to be sent: what
 -- was used while nobody could tell is counted where it was used, so that nobody waits for it twice.
+-- Returns how many charges could not be counted: each fails for itself.
 
 local WRITER_KEPT = 86400000 -- after which nobody sends the same batch again
 
 local now = time_now(ARGV[1])
+local operations = cjson.decode(ARGV[3])
 if tonumber(ARGV[2]) <= (tonumber(redis.call('GET', KEYS[2])) or 0) then return 0 end
 redis.call('SET', KEYS[2], ARGV[2], 'PX', WRITER_KEPT)
 
@@ -36,21 +38,25 @@ local function settle(lease, key, window, term, amount, age)
   end
 end
 
-for _, operation in ipairs(cjson.decode(ARGV[3])) do
+local function carry_out(what, lease, charge, age)
+  local key, window, term, amount = unpack(charge)
+  if what == 'settle' then
+    settle(lease, key, window, term, amount, age)
+  elseif what == 'release' then
+    local reserved, bucket = taken(redis.call('HGET', lease, key))
+    give_back(key, bucket, reserved)
+    redis.call('HDEL', lease, key)
+  else
+    count(key, window, term, amount, age)
+  end
+end
+
+local failed = 0
+for _, operation in ipairs(operations) do
   local what, id, charges, age = unpack(operation)
-  local lease = LEASE_PREFIX .. id
   for _, charge in ipairs(charges) do
-    local key, window, term, amount = unpack(charge)
-    if what == 'settle' then
-      settle(lease, key, window, term, amount, age)
-    elseif what == 'release' then
-      local reserved, bucket = taken(redis.call('HGET', lease, key))
-      give_back(key, bucket, reserved)
-      redis.call('HDEL', lease, key)
-    else
-      count(key, window, term, amount, age)
-    end
+    if not pcall(carry_out, what, LEASE_PREFIX .. id, charge, age) then failed = failed + 1 end
   end
   if what == 'settle' then end_lease(id) end
 end
-return 1
+return failed

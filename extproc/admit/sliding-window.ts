@@ -1,4 +1,4 @@
-import type { Count, Moment } from './count.ts';
+import { type Count, MAX_COUNTED, type Moment } from './count.ts';
 
 /** A period is counted in so many buckets; the current one counts besides. */
 const BUCKETS_PER_PERIOD = 60;
@@ -31,9 +31,10 @@ export class SlidingWindow implements Count {
     return this.#sum;
   }
 
-  add(amount: number, now: Moment): void {
-    if (amount === 0) return;
+  add(asked: number, now: Moment): void {
     this.#roll(now);
+    const amount = Math.min(asked, MAX_COUNTED - this.#sum);
+    if (amount <= 0) return;
     const pairs = this.#pairs;
     const bucket = bucketAt(now.steadyMs, this.periodMs);
     const last = pairs.length - 1;

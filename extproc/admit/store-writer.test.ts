@@ -12,6 +12,7 @@ function open() {
     send: async (sequence, operations) => {
       sent.push({ sequence, ids: operations.map(([, id]) => id), ages: operations.map(([, , , age]) => age) });
       if (away) throw new Error('away');
+      return 0;
     },
   });
   return {

@@ -17,7 +17,8 @@ interface Waiting {
 }
 
 interface StoreWriterOptions {
-  readonly send: (sequence: number, operations: readonly StoreOperation[]) => Promise<unknown>;
+  /** Resolves with how many charges the store could not count. */
+  readonly send: (sequence: number, operations: readonly StoreOperation[]) => Promise<number>;
   /** Milliseconds of a clock that does not go back. */
   readonly elapsedMs: () => number;
 }
@@ -45,7 +46,7 @@ export class StoreWriter {
     this.#elapsedMs = elapsedMs;
   }
 
-  /** Operations that the store will never hear of. */
+  /** Operations that the store will never hear of, and charges that it could not count. */
   get dropped(): number {
     return this.#dropped;
   }
@@ -93,7 +94,7 @@ export class StoreWriter {
     const nowMs = this.#elapsedMs();
     const age = (sinceMs: number) => Math.max(0, Math.round(nowMs - sinceMs));
     try {
-      await this.#send(
+      this.#dropped += await this.#send(
         this.#sequence,
         this.#batch.map(({ told, sinceMs }) => [...told, age(sinceMs)]),
       );

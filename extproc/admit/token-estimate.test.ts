@@ -28,7 +28,10 @@ describe('an estimate', () => {
 
   it('is safe with any wish', () => {
     const most = Number.MAX_SAFE_INTEGER;
-    assert.equal(new TokenEstimates().estimate('m', chat, 1, { answers: most, maxOutputTokens: most }, 0).output, most);
+    const wish = { answers: most, maxOutputTokens: most };
+    for (const context of [0, most]) {
+      assert.deepEqual(new TokenEstimates().estimate('m', chat, most, wish, context), { input: 1e9, output: 1e9 });
+    }
   });
 
   it('of what generates no text has no output, and of sound and images no input', () => {

@@ -21,6 +21,8 @@ export interface ToldUsage {
   readonly asked: AskedAnswers;
 }
 
+/** Charged at most for the input, and for the output, of one request: more than any has, and millions of it add up exactly. */
+export const MAX_TOKENS = 1_000_000_000;
 /** Bytes of a request body for each prompt token until a model has taught better, see request-facts.ts. */
 const FIRST_BYTES_PER_TOKEN = 4;
 /** That many bytes' worth is the first ratio believed. */
@@ -63,12 +65,12 @@ export class TokenEstimates {
     contextTokens: number,
   ): ReservedTokens {
     const learned = this.#byModel.get(model);
-    const most = contextTokens > 0 ? contextTokens : Number.MAX_SAFE_INTEGER;
+    const most = Math.min(contextTokens || MAX_TOKENS, MAX_TOKENS);
     const ratio = learned === undefined ? 1 / FIRST_BYTES_PER_TOKEN : learned.tokens / learned.bytes;
     const input = hasNoPromptTokens(endpoint) ? 0 : Math.min(Math.ceil(bodyBytes * ratio), most);
     if (!endpoint.generatesText) return { input, output: 0 };
     const longest = facts.maxOutputTokens ?? learned?.outputs.quantile(RESERVED_QUANTILE) ?? FIRST_OUTPUT_TOKENS;
-    return { input, output: Math.min(Math.min(longest, most) * facts.answers, Number.MAX_SAFE_INTEGER) };
+    return { input, output: Math.min(Math.min(longest, most) * facts.answers, MAX_TOKENS) };
   }
 
   /** Takes in what an answer told. Estimates teach nothing. */

@@ -1,9 +1,12 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
+import { isRefusal } from '../../errors/refusal.ts';
 import { until } from '../../test/e2e/harness/until.ts';
 import { ValkeyServer } from '../../test/store/valkey-server.ts';
+import { Admission } from './admission.ts';
 import { limitStoreSuite } from './limit-store.suite.ts';
 import type { Charge, Counter, Window } from './limit-store.ts';
+import { consumer, limit, request } from './sample-request.fixture.ts';
 import { minute } from './store-bench.fixture.ts';
 import { ValkeyConnection } from './valkey-connection.ts';
 import { LEASE_MS, ValkeyStore } from './valkey-store.ts';
@@ -289,6 +292,61 @@ describe('valkey store', () => {
     client.disconnect();
     assert.ok(keys.length > charges.length);
     assert.deepEqual(eternal, []);
+  });
+
+  it('admits a thousand who ask for more tokens than there are, where a shadow limit counts them', async () => {
+    const store = await open();
+    const admission = new Admission({ store: () => store, nowMs: () => clock.nowMs, nextId: name });
+    const caller = consumer('greedy', { limits: [limit('tokens', 5, { shadow: true }), limit('requests', 2_000)] });
+    const made = request({ caller });
+    const facts = { ...made.facts, maxOutputTokens: Number.MAX_SAFE_INTEGER };
+    const grants = [];
+    for (let i = 0; i < 1_100; i++) grants.push(await admission.admit({ ...made, facts }));
+    const states = grants.map(grant => (isRefusal(grant) ? grant.message : grant.states.map(({ used }) => used)));
+    assert.deepEqual(
+      states,
+      grants.map((_, i) => [(i + 1) * (1e9 + 100), i + 1]),
+    );
+    const [first] = grants;
+    assert.ok(first !== undefined && !isRefusal(first));
+    const most = Number.MAX_SAFE_INTEGER;
+    const told = { promptTokens: most, cachedPromptTokens: 0, completionTokens: most };
+    const spend = admission.settle(first, { ...told, estimated: false, produced: true });
+    assert.deepEqual([spend?.inputTokens, spend?.outputTokens], [1e9, 1e9]);
+    for (const grant of grants) if (!isRefusal(grant)) admission.cancel(grant);
+    await store.flush();
+    assert.equal(store.dropped, 0);
+  });
+
+  it('counts the rest of a batch of which something cannot be counted, and says how much', async () => {
+    const store = await open();
+    const other = await open();
+    const client = server.client();
+    const broken = [charge(100, 5), charge(100, 5, { kind: 'calendar', startMs: 0, endMs: clock.nowMs + 9_000 })];
+    for (const { counter } of broken) await client.set(`fairlead:{limits}:count:${counter.key}`, 'nonsense');
+    const tokens = charge(100, 5);
+    const slot = charge(1, 1, held);
+    const id = name();
+    await store.reserve(id, [slot, tokens]);
+    store.add([...broken, tokens]);
+    store.settle(id, [slot, tokens], [1, 7]);
+    store.add([tokens]);
+    assert.equal(await store.flush(), true);
+    assert.deepEqual([await used(other, tokens), await used(other, slot), store.dropped], [17, 0, 2]);
+    client.disconnect();
+  });
+
+  it('gives back what has expired though a counter of it is spoilt', async () => {
+    const holder = await open();
+    const other = await open();
+    const [slot, spoilt] = [charge(1, 1, held), charge(100, 5)];
+    await holder.reserve(name(), [spoilt, slot]);
+    await holder.close();
+    const client = server.client();
+    await client.set(`fairlead:{limits}:count:${spoilt.counter.key}`, 'nonsense');
+    client.disconnect();
+    clock.nowMs += LEASE_MS;
+    assert.equal((await other.reserve(name(), [slot])).admitted, true);
   });
 
   it('reads many counters in several calls, none of which blocks the server for long', async () => {

@@ -52,7 +52,7 @@ export class ValkeyStore implements LimitStore {
     this.#writer = new StoreWriter({
       elapsedMs: nowMs ?? (() => performance.now()),
       send: (sequence, operations) =>
-        connection.run('settle', keys, [this.#time(), String(sequence), JSON.stringify(operations)]),
+        connection.run('settle', keys, [this.#time(), `${sequence}`, JSON.stringify(operations)]) as Promise<number>,
     });
     this.#renewing = setInterval(() => this.renew(), RENEW_MS).unref();
   }
