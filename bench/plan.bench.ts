@@ -54,6 +54,7 @@ function bigState(): ClusterState {
     modelDeployments: new Map(models.map(model => [`ml/${model.name}`, model])),
     pods: new Map(pods.map(pod => [`ml/${pod.name}`, pod])),
     gateways: [],
+    closed: undefined,
     consumers: new Map(),
     hosts: new Map(),
     secrets: new Map(),

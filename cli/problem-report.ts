@@ -24,7 +24,12 @@ export function allProblems(reading: DirectoryReading, plan: Plan): Problem[] {
     }
   }
   for (const { kind, resource, path, message } of plan.warnings) tell(kind, resource, 'warning', path, message);
-  return [...problems, ...certificateProblems(reading, plan), ...referenceProblems(reading, plan)].sort(byPlace);
+  return [
+    ...problems,
+    ...closedProblems(reading),
+    ...certificateProblems(reading, plan),
+    ...referenceProblems(reading, plan),
+  ].sort(byPlace);
 }
 
 type Kind = Plan['warnings'][number]['kind'];
@@ -33,6 +38,20 @@ function originOf({ modelDeployments, consumers, gateways }: DirectoryReading['s
   if (kind === 'ModelDeployment') return modelDeployments.get(key)?.origin;
   if (kind === 'Consumer') return consumers.get(key)?.origin;
   return gateways.find(gateway => objectKey(gateway) === key)?.origin;
+}
+
+/** That nobody may call, and why. */
+function closedProblems({ state: { closed } }: DirectoryReading): Problem[] {
+  if (closed?.origin.kind !== 'file') return [];
+  const { why, key, origin } = closed;
+  const gateway = `the InferenceGateway${key === '' ? '' : ` ${key}`}`;
+  // What is wrong with one that is refused is told as an error of its own.
+  const [severity, message]: [Severity, string] =
+    why === 'refused'
+      ? ['warning', `nobody may call until ${gateway} can be read: every request is answered 503`]
+      : ['error', `${gateway}, which asked who calls, is gone: every request is answered 503 until there is another`];
+  const resource = key === '' ? '' : `InferenceGateway ${key}`;
+  return [problemAt(origin.file, origin, { severity, resource, message })];
 }
 
 /** What resources refer to and nobody has. */

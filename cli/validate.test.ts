@@ -53,6 +53,14 @@ describe('validate', () => {
     assert.equal(code, 1);
   });
 
+  test('a gateway that cannot be read lets nobody call, and says so', async t => {
+    const broken =
+      'apiVersion: fairlead.dev/v1alpha1\nkind: InferenceGateway\nmetadata: {name: g}\nspec: {authentication: {mode: apikeys}}\n';
+    const { written } = await validated(t, { 'a.yaml': broken });
+    assert.match(written, /a\.yaml:1:1: warning: nobody may call until the InferenceGateway default\/g can be read/);
+    assert.match(written, /: 1 error, 1 warning\n$/);
+  });
+
   test('warnings are told at the field in question, and pass', async t => {
     const second = '\n    - {name: b, runtime: sglang, endpoints: ["10.0.0.2:80", "gone:80"]}\n';
     const { code, written } = await validated(t, {

@@ -10,6 +10,7 @@ import { Election } from '../../operator/leader/election.ts';
 import { LeaderLabel } from '../../operator/leader/leader-label.ts';
 import type { Plan } from '../../operator/plan/plan.ts';
 import { type ConnectedAgent, Publisher } from '../../operator/publish/publisher.ts';
+import type { ClosedGateway } from '../../operator/source/cluster-state.ts';
 import { type ClusterReading, type SourceEvent, watchCluster } from '../../operator/source/kubernetes.ts';
 import type { StatusEvent } from '../../operator/status/seeded-statuses.ts';
 import {
@@ -78,6 +79,7 @@ class ClusterOperator {
   #readAtMs = 0;
   /** Of the last plan. */
   #version = '';
+  #closed: ClosedGateway | undefined;
   #streams: StreamCounts = { admitted: 0, refused: 0, deferred: 0 };
   #state: LeaderState = 'standby';
 
@@ -170,9 +172,18 @@ class ClusterOperator {
     // Most changes of pods change nothing in the table.
     if (version !== this.#version) this.#log.info({ event: 'plan.made', version, models: plan.models.size });
     this.#version = version;
+    this.#tellClosed(reading.state.closed);
     for (const refused of reading.refused) this.#log.debug({ event: 'source.refused', ...refused });
     for (const warning of plan.warnings) this.#log.debug({ event: 'plan.warning', ...warning });
     this.#duties.update(planned);
+  }
+
+  /** Once each time: everybody is turned away meanwhile. */
+  #tellClosed(closed: ClosedGateway | undefined): void {
+    if (closed === this.#closed) return;
+    this.#closed = closed;
+    if (closed === undefined) this.#log.info({ event: 'gateway.opened' });
+    else this.#log.error({ event: 'gateway.closed', gateway: closed.key, why: closed.why });
   }
 
   #onSourceEvent(event: SourceEvent): void {

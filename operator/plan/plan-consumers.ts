@@ -25,10 +25,14 @@ export interface ConsumerChange {
 
 type Made = Parameters<typeof planConsumer>[0];
 
-/** Brings `memory` up to date, and tells what that changed. */
+/**
+ * Brings `memory` up to date, and tells what that changed.
+ *
+ * @param gateway undefined while nobody knows what it says
+ */
 export function planConsumers(
   state: ClusterState,
-  gateway: InferenceGatewaySpec,
+  gateway: InferenceGatewaySpec | undefined,
   options: PlanOptions,
   memory: ConsumerMemory,
 ): ConsumerChange[] {
@@ -90,7 +94,7 @@ function settle(identified: readonly Pick<Made, 'claimant'>[], memory: ConsumerM
 
 function surroundings(
   { modelDeployments }: ClusterState,
-  { authentication, limits }: InferenceGatewaySpec,
+  gateway: InferenceGatewaySpec | undefined,
   { standalone }: PlanOptions,
   { around: before, models }: ConsumerMemory,
 ): ConsumerSurroundings {
@@ -104,8 +108,8 @@ function surroundings(
     }
   }
   const now: ConsumerSurroundings = {
-    authentication,
-    keepsBudgets: standalone || limits.store !== 'memory',
+    authentication: gateway?.authentication,
+    keepsBudgets: standalone || gateway?.limits.store !== 'memory',
     currencies: before !== undefined && models === modelDeployments ? before.currencies : sorted(currencies),
   };
   return before !== undefined && isDeepStrictEqual(before, now) ? before : now;

@@ -64,8 +64,9 @@ export function plan(state: ClusterState, options: PlanOptions, previous?: Plan)
   const around = { pods: memory.pods, touched: memory.pods.update(state.pods), hosts: state.hosts };
   const claims = settleClaims(state, memory);
   const changes = planModels(state, around, claims, memory);
-  const served = servedGateway(state.gateways);
-  const consumerChanges = planConsumers(state, served?.spec ?? DEFAULT_GATEWAY_SPEC, options, memory.consumers);
+  const served = servedGateway(state);
+  const spec = served?.spec ?? (state.closed === undefined ? DEFAULT_GATEWAY_SPEC : undefined);
+  const consumerChanges = planConsumers(state, spec, options, memory.consumers);
   const consumers = patched(
     last?.consumers,
     consumerChanges.map(({ key, to }) => [key, to?.consumer] as const),

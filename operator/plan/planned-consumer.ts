@@ -10,7 +10,8 @@ import type { PlanWarning } from './warnings.ts';
 
 /** What of the rest a Consumer depends on. */
 export interface ConsumerSurroundings {
-  readonly authentication: InferenceGatewaySpec['authentication'];
+  /** Undefined while nobody knows. */
+  readonly authentication: InferenceGatewaySpec['authentication'] | undefined;
   /** Whether what was spent outlives a restart. */
   readonly keepsBudgets: boolean;
   /** Each currency that models are priced in, with one of them, "<namespace>/<name>". */
@@ -60,15 +61,16 @@ export function planConsumer(
 function consumerWarnings(
   resource: string,
   spec: ConsumerSpec,
-  { authentication: { mode, jwt }, currencies }: ConsumerSurroundings,
+  { authentication, currencies }: ConsumerSurroundings,
 ): PlanWarning[] {
   const warnings: PlanWarning[] = [];
   const warn = (reason: PlanWarning['reason'], path: PlanWarning['path'], message: string) =>
     warnings.push({ kind: 'Consumer', resource, reason, path: ['spec', ...path], message });
-  if (spec.apiKeys.length > 0 && mode !== 'apiKeys' && mode !== 'apiKeysOrJwt') {
+  const { mode, jwt = [] } = authentication ?? {};
+  if (spec.apiKeys.length > 0 && mode !== undefined && mode !== 'apiKeys' && mode !== 'apiKeysOrJwt') {
     warn('CredentialsIgnored', ['apiKeys'], `the gateway asks for no API key: its authentication is \`${mode}\``);
   }
-  for (const [index, { issuer }] of spec.jwt.entries()) {
+  for (const [index, { issuer }] of mode === undefined ? [] : spec.jwt.entries()) {
     if (mode !== 'jwt' && mode !== 'apiKeysOrJwt') {
       warn('CredentialsIgnored', ['jwt', index], `the gateway takes no tokens: its authentication is \`${mode}\``);
     } else if (!jwt.some(one => one.issuer === issuer)) {

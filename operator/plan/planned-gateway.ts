@@ -1,7 +1,14 @@
 import { isDeepStrictEqual } from 'node:util';
 import { create } from '@bufbuild/protobuf';
 import { DEFAULT_GATEWAY_SPEC, type InferenceGatewaySpec } from '../../crds/inference-gateway.ts';
-import { type Gateway, type Secret, SecretSchema } from '../../proto/gen/fairlead/v1/table_pb.js';
+import {
+  AuthenticationMode,
+  AuthenticationSchema,
+  type Gateway,
+  type Secret,
+  SecretSchema,
+} from '../../proto/gen/fairlead/v1/table_pb.js';
+import { oldestGateway } from '../source/closed-gateway.ts';
 import { type ClusterState, type Declared, objectKey } from '../source/cluster-state.ts';
 import { gatewayMessage, type PlanOptions } from './gateway-message.ts';
 import { gatewayReferences } from './gateway-references.ts';
@@ -11,7 +18,7 @@ import type { PlanWarning } from './warnings.ts';
 
 /** What a gateway is planned from. */
 interface GatewayInputs {
-  readonly state: Pick<ClusterState, 'gateways' | 'secrets'>;
+  readonly state: Pick<ClusterState, 'gateways' | 'closed' | 'secrets'>;
   /** As `servedGateway` says. */
   readonly served: Declared<InferenceGatewaySpec> | undefined;
   readonly options: PlanOptions;
@@ -30,9 +37,12 @@ export interface PlannedGateway extends GatewayFindings {
   readonly gatewayStatuses: ReadonlyMap<string, ResourceStatus>;
 }
 
-/** The gateway that is served: the oldest; undefined where none is declared. */
-export function servedGateway(gateways: ClusterState['gateways']): Declared<InferenceGatewaySpec> | undefined {
-  return gateways.toSorted(olderFirst)[0];
+/** The gateway that is served: the oldest; undefined where none is declared, or nobody may call. */
+export function servedGateway({
+  gateways,
+  closed,
+}: Pick<ClusterState, 'gateways' | 'closed'>): Declared<InferenceGatewaySpec> | undefined {
+  return closed === undefined ? oldestGateway(gateways) : undefined;
 }
 
 /** Plans the gateway, using again what `before` has. */
@@ -42,20 +52,20 @@ export function planGateway(inputs: GatewayInputs, before: PlannedGateway | unde
   const isSame =
     before?.inputs.served?.spec === served?.spec &&
     before?.inputs.served?.namespace === served?.namespace &&
+    (before?.inputs.state.closed === undefined) === (state.closed === undefined) &&
     before?.inputs.options.standalone === options.standalone;
   const gateway =
     (isSame ? before?.gateway : undefined) ??
-    gatewayMessage(served?.spec ?? DEFAULT_GATEWAY_SPEC, served?.namespace ?? '', options);
+    (state.closed === undefined
+      ? gatewayMessage(served?.spec ?? DEFAULT_GATEWAY_SPEC, served?.namespace ?? '', options)
+      : closedGatewayMessage(options));
   const findings = served === undefined ? NOTHING_FOUND : findingsOf(served, inputs);
   const gatewayStatuses = new Map<string, ResourceStatus>();
-  if (served !== undefined) {
-    for (const one of state.gateways) {
-      const status =
-        one === served
-          ? gatewayStatus(one.generation, findings)
-          : olderGatewayStatus(one.generation, objectKey(served));
-      gatewayStatuses.set(objectKey(one), status);
-    }
+  const deciding = served === undefined ? (state.closed?.key ?? '') : objectKey(served);
+  for (const one of state.gateways) {
+    const status =
+      one === served ? gatewayStatus(one.generation, findings) : olderGatewayStatus(one.generation, deciding);
+    gatewayStatuses.set(objectKey(one), status);
   }
   return {
     inputs,
@@ -66,6 +76,12 @@ export function planGateway(inputs: GatewayInputs, before: PlannedGateway | unde
     warnings: kept(findings.warnings, before?.warnings),
     gatewayStatuses: kept(gatewayStatuses, before?.gatewayStatuses),
   };
+}
+
+/** Where a gateway is by default, and nobody may call: there is no mode, so that every request is answered 503. */
+function closedGatewayMessage(options: PlanOptions): Gateway {
+  const authentication = create(AuthenticationSchema, { mode: AuthenticationMode.AUTHENTICATION_MODE_UNSPECIFIED });
+  return { ...gatewayMessage(DEFAULT_GATEWAY_SPEC, '', options), authentication };
 }
 
 interface Found extends GatewayFindings {
@@ -98,6 +114,7 @@ function findingsOf(
 function sameInputs(now: GatewayInputs, before: GatewayInputs): boolean {
   return (
     now.state.secrets === before.state.secrets &&
+    now.state.closed === before.state.closed &&
     now.options.standalone === before.options.standalone &&
     now.anybodyMayCall === before.anybodyMayCall &&
     now.state.gateways.length === before.state.gateways.length &&
@@ -108,8 +125,4 @@ function sameInputs(now: GatewayInputs, before: GatewayInputs): boolean {
 /** The value, as the object that it was before if it says the same. */
 function kept<Value>(now: Value, before: Value | undefined): Value {
   return before !== undefined && isDeepStrictEqual(now, before) ? before : now;
-}
-
-function olderFirst(one: Declared<InferenceGatewaySpec>, other: Declared<InferenceGatewaySpec>): number {
-  return one.createdAtMs - other.createdAtMs || (objectKey(one) < objectKey(other) ? -1 : 1);
 }

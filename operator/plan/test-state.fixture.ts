@@ -54,9 +54,9 @@ export function pod(key: string, app: string, ip: string, facts: Partial<Pod> = 
 export function clusterState(
   modelDeployments: readonly ModelDeclared[] = [],
   pods: readonly Pod[] = [],
-  rest: Partial<Pick<ClusterState, 'gateways' | 'consumers' | 'hosts' | 'secrets'>> = {},
+  rest: Partial<Pick<ClusterState, 'gateways' | 'closed' | 'consumers' | 'hosts' | 'secrets'>> = {},
 ): ClusterState {
-  const nothing = { gateways: [], consumers: new Map(), hosts: new Map(), secrets: new Map() };
+  const nothing = { gateways: [], closed: undefined, consumers: new Map(), hosts: new Map(), secrets: new Map() };
   return { modelDeployments: byKey(modelDeployments), pods: byKey(pods), ...nothing, ...rest };
 }
 

@@ -8,6 +8,8 @@ export interface ClusterState {
   readonly modelDeployments: ReadonlyMap<string, Declared<ModelDeploymentSpec>>;
   /** Usually one or none. */
   readonly gateways: readonly Declared<InferenceGatewaySpec>[];
+  /** Set when nobody may call, whatever `gateways` say. */
+  readonly closed: ClosedGateway | undefined;
   /** By `objectKey`. */
   readonly consumers: ReadonlyMap<string, Declared<ConsumerSpec>>;
   /** By `objectKey`. Pods that have ended are not among them. */
@@ -34,7 +36,16 @@ export interface Declared<Spec> {
 }
 
 /** Where a resource was declared. */
-type Origin = FileOrigin | { readonly kind: 'object'; readonly uid: string };
+export type Origin = FileOrigin | { readonly kind: 'object'; readonly uid: string };
+
+/** An InferenceGateway that nobody knows how to serve: who may call is not known, so that nobody may. */
+export interface ClosedGateway {
+  /** It cannot be read and never could be, or asked who calls and is gone, and no other took its place. */
+  readonly why: 'refused' | 'gone';
+  /** "<namespace>/<name>"; empty where not even that can be read. */
+  readonly key: string;
+  readonly origin: Origin;
+}
 
 /** A place in a file; line and column count from 1. */
 export interface FileOrigin {
@@ -79,6 +90,7 @@ export function sameState(one: ClusterState, other: ClusterState): boolean {
   return (
     one.modelDeployments === other.modelDeployments &&
     one.gateways === other.gateways &&
+    one.closed === other.closed &&
     one.consumers === other.consumers &&
     one.pods === other.pods &&
     one.hosts === other.hosts &&

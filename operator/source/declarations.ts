@@ -1,4 +1,5 @@
 import { isDeepStrictEqual } from 'node:util';
+import { GatewayMemory } from './closed-gateway.ts';
 import { type ClusterState, type Declared, objectKey, type Pod } from './cluster-state.ts';
 import { type Problem, problemAt } from './problem.ts';
 import type { SecretDocument } from './secret-document.ts';
@@ -45,6 +46,7 @@ export class Declarations {
     before !== undefined && isDeepStrictEqual(before, pod) ? before : pod,
   );
   readonly #secrets = new Memory<SecretItem, SecretDocument>(({ secret }) => secret);
+  readonly #gatewayMemory = new GatewayMemory();
   #gatewayList: readonly GatewayDeclared[] = [];
 
   /** What was not there before is as old as `nowMs`. */
@@ -57,7 +59,9 @@ export class Declarations {
     const before = this.#gateways.values;
     const gateways = this.#gateways.replace(chosen.filter(isGateway), nowMs);
     if (gateways !== before) this.#gatewayList = [...gateways.values()];
-    return { state: { modelDeployments, gateways: this.#gatewayList, consumers, pods }, secrets, problems };
+    const refused = contributions.flatMap(({ source }) => source.refusedGateways);
+    const closed = this.#gatewayMemory.read(this.#gatewayList, refused);
+    return { state: { modelDeployments, gateways: this.#gatewayList, closed, consumers, pods }, secrets, problems };
   }
 
   /** One item for each resource, one gateway in all: what stays before what leaves, what is served before what is new. */

@@ -146,19 +146,20 @@ class ClusterReader {
   /** The same object while nothing changed; undefined until everything was listed. Follows the Secrets that it refers to. */
   read(): ClusterReading | undefined {
     if (!this.#namespaces.every(({ synced }) => synced)) return undefined;
-    const { gateways, consumers, pods, refused, modelDeployments } = this.#assembly.read();
+    const { gateways, closed, consumers, pods, refused, modelDeployments } = this.#assembly.read();
     const resolved = this.#models.read(modelDeployments);
     const references = secretReferences({ gateways, consumers });
     this.#watches.follow(references);
     if (resolved === undefined) return undefined;
     const referring = this.#watches.settled
-      ? { gateways, consumers, secrets: this.#secrets.read(references, key => this.#watches.look(key)) }
+      ? { gateways, closed, consumers, secrets: this.#secrets.read(references, key => this.#watches.look(key)) }
       : this.#last?.state;
     // What was only not read yet takes nothing away: neither from an operator that begins, nor a listener's
     // certificate or a caller's key.
     if (referring === undefined) return undefined;
     const state: ClusterState = {
       gateways: referring.gateways,
+      closed: referring.closed,
       consumers: referring.consumers,
       secrets: referring.secrets,
       pods,

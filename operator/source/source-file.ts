@@ -3,6 +3,7 @@ import type { FieldPath, FieldProblem } from '../../crds/field-problem.ts';
 import type { InferenceGatewaySpec } from '../../crds/inference-gateway.ts';
 import type { ModelDeploymentSpec } from '../../crds/model-deployment.ts';
 import { isOurs, type Resource, readResource } from '../../crds/read-resource.ts';
+import type { RefusedGateway } from './closed-gateway.ts';
 import { type FileOrigin, objectKey, type Pod } from './cluster-state.ts';
 import { readPod } from './pod-document.ts';
 import { byPlace, type Place, type Problem, problemAt } from './problem.ts';
@@ -45,6 +46,8 @@ export type FileItem = ModelItem | GatewayItem | ConsumerItem | PodItem | Secret
 export interface SourceFile {
   readonly file: string;
   readonly items: readonly FileItem[];
+  /** What declares an InferenceGateway, or may, and cannot be read. */
+  readonly refusedGateways: readonly RefusedGateway[];
   readonly problems: readonly Problem[];
   /** Where a field of the document at `origin` stands. */
   locate(origin: FileOrigin, path: FieldPath): Place;
@@ -62,9 +65,12 @@ export function readSourceFile(file: string, text: string): SourceFile {
   for (const { message, ...place } of syntax)
     reader.problems.push(problemAt(file, place, { severity: 'error', message }));
   for (const document of documents) reader.read(document, document.value, []);
+  // Which documents there are is not known, but what the text is about.
+  if (syntax.length > 0 && text.includes('InferenceGateway')) reader.refusedGateways.push(refusedGatewayIn(file));
   return {
     file,
     items: reader.items,
+    refusedGateways: reader.refusedGateways,
     problems: reader.problems.sort(byPlace),
     locate: (origin, path) => reader.locate(origin, path),
   };
@@ -72,6 +78,7 @@ export function readSourceFile(file: string, text: string): SourceFile {
 
 class DocumentReader {
   readonly items: FileItem[] = [];
+  readonly refusedGateways: RefusedGateway[] = [];
   readonly problems: Problem[] = [];
   readonly #file: string;
   readonly #placeByKey = new Map<string, Place>();
@@ -144,6 +151,10 @@ class DocumentReader {
 
   #refuse(fields: Readonly<Record<string, unknown>>, origin: Place, problems: readonly FieldProblem[]): void {
     const resource = nameOf(fields);
+    if (fields.kind === 'InferenceGateway') {
+      const [, key = ''] = resource.split(' ');
+      this.refusedGateways.push({ ...refusedGatewayIn(this.#file), key, origin: this.#origin(origin) });
+    }
     for (const { path, at, message } of problems) {
       const place = this.locate(origin, path, at);
       this.problems.push(problemAt(this.#file, place, { severity: 'error', resource, path, message }));
@@ -168,6 +179,11 @@ class DocumentReader {
   #origin({ line, column }: Place): FileOrigin {
     return { kind: 'file', file: this.#file, line, column };
   }
+}
+
+/** A gateway that may be anywhere in a file that cannot be read. */
+export function refusedGatewayIn(file: string): RefusedGateway {
+  return { key: '', createdAtMs: Number.POSITIVE_INFINITY, origin: { kind: 'file', file, line: 0, column: 0 } };
 }
 
 function declaration(resource: Resource) {

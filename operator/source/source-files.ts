@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises';
 import type { Contribution } from './declarations.ts';
 import { listSourceFiles } from './file-listing.ts';
 import { fileProblem, type Problem } from './problem.ts';
-import { isWhole, readSourceFile, type SourceFile } from './source-file.ts';
+import { isWhole, readSourceFile, refusedGatewayIn, type SourceFile } from './source-file.ts';
 
 /** A larger file was not written by hand, bytes. */
 const MAX_FILE_BYTES = 33_554_432;
@@ -93,7 +93,8 @@ export class SourceFiles {
     if (content.kind === 'gone') return undefined;
     if (content.kind === 'text') return entryOf(path, version ?? '', content.text, before);
     const problems = [fileProblem('error', path, content.problem)];
-    const latest: SourceFile = { file: path, items: [], problems, locate: origin => origin };
+    const refusedGateways = [refusedGatewayIn(path)];
+    const latest: SourceFile = { file: path, items: [], refusedGateways, problems, locate: origin => origin };
     return { version: version ?? '', text: undefined, latest, good: before?.good, vanishedAtMs: undefined };
   }
 }

@@ -10,6 +10,7 @@ import { plan } from '../plan/plan.ts';
 import type { Condition } from '../plan/resource-status.ts';
 import { byKey, clusterState, consumer, inferenceGateway, modelDeployment, pod } from '../plan/test-state.fixture.ts';
 import { isAccepted, plannedStatus, refusedStatus, statusDocument } from './status-document.ts';
+import { statusObjects } from './status-objects.ts';
 import { transitions } from './transitions.ts';
 
 const FIRST_MS = Date.UTC(2026, 0, 1);
@@ -77,7 +78,7 @@ test('a model that gateways refuse is not ready; one whose gateways are not hear
 });
 
 test('a resource that was never read says what is wrong with it, and where', () => {
-  const common = { namespace: 'ml', name: 'a', uid: 'u', generation: 4 };
+  const common = { namespace: 'ml', name: 'a', uid: 'u', generation: 4, createdAtMs: 0 };
   const problems = [
     { path: ['spec', 'backends', 0, 'url'], at: 'key', message: 'not served yet' },
     { path: [], at: 'value', message: 'too long' },
@@ -97,6 +98,33 @@ test('a resource that was never read says what is wrong with it, and where', () 
     'Accepted False Invalid 2026-01-01',
     'Programmed False NotAccepted 2026-01-01',
   ]);
+});
+
+test('what a gateway that cannot be read means meanwhile is told first, and nothing of a younger one', () => {
+  const metadata = { namespace: 'ml', uid: 'u', generation: 4, createdAtMs: 0 };
+  const problems = [{ path: ['spec', 'listeners'], at: 'value', message: 'bad' }] as const;
+  const broken = { ...metadata, kind: 'InferenceGateway', name: 'gateway', problems } as const;
+  const accepted = (state: ReturnType<typeof clusterState>) => {
+    const planned = { plan: plan(state, { standalone: false }), reading: { state, refused: [broken] } };
+    const objects = [...statusObjects(planned)];
+    assert.deepEqual(
+      objects.map(({ uid }) => uid).filter(uid => uid === 'u'),
+      ['u'],
+      'one object, one status',
+    );
+    const source = objects.find(({ uid }) => uid === 'u')?.source;
+    return source?.refused && refusedStatus(source.refused, source.meanwhile).conditions[0]?.message;
+  };
+  const origin = { kind: 'object', uid: 'u' } as const;
+  assert.equal(
+    accepted(clusterState([], [], { closed: { why: 'refused', key: 'ml/gateway', origin } })),
+    'nobody may call until this is mended: every request is answered 503. spec.listeners: bad',
+  );
+  assert.equal(
+    accepted(clusterState([], [], { gateways: [{ ...inferenceGateway('ml/gateway'), origin }] })),
+    'the gateway goes on as it was before until this is mended. spec.listeners: bad',
+  );
+  assert.equal(accepted(clusterState([], [], { gateways: [inferenceGateway('ml/other')] })), 'spec.listeners: bad');
 });
 
 test('a gateway that is served, and one that is not', () => {
@@ -141,7 +169,15 @@ test('Events tell what broke and what was mended, once', () => {
   const pending = document(plannedStatus(serving, unheard));
   const problems = [{ path: ['spec'], at: 'value', message: 'wrong' }] as const;
   const invalid = document(
-    refusedStatus({ kind: 'ModelDeployment', namespace: 'ml', name: 'a', uid: 'u', generation: 1, problems }),
+    refusedStatus({
+      kind: 'ModelDeployment',
+      namespace: 'ml',
+      name: 'a',
+      uid: 'u',
+      generation: 1,
+      createdAtMs: 0,
+      problems,
+    }),
   );
   const noPods = 'backend gpu: selector app=llama matches no pods in namespace ml';
   assert.deepEqual(told(undefined, ready), ['Normal Ready: 1/2 endpoints']);

@@ -61,12 +61,17 @@ export function plannedStatus(
   return { observedGeneration, model, endpoints, conditions: about };
 }
 
-/** The status of a resource that could not be read. */
-export function refusedStatus({ kind, generation, problems }: RefusedResource): Status {
-  const message = problems
+/**
+ * The status of a resource that could not be read.
+ *
+ * @param meanwhile what happens until it can be; empty when nothing is to be said of that
+ */
+export function refusedStatus({ kind, generation, problems }: RefusedResource, meanwhile = ''): Status {
+  const why = problems
     .map(({ path, message }) => (path.length === 0 ? message : `${spellPath(path)}: ${message}`))
     .join('; ')
     .slice(0, MAX_PROBLEMS_CHARACTERS);
+  const message = meanwhile === '' ? why : `${meanwhile}. ${why}`;
   const accepted: Condition = { type: 'Accepted', status: 'False', reason: 'Invalid', message };
   const ofModel: Condition[] = [
     { type: 'BackendsResolved', status: 'Unknown', reason: NOT_ACCEPTED, message: '' },

@@ -1,9 +1,10 @@
 import type { Plan } from '../plan/plan.ts';
 import type { ModelStatus, ResourceStatus } from '../plan/resource-status.ts';
-import { type Declared, objectKey } from '../source/cluster-state.ts';
+import { type ClusterState, type Declared, objectKey } from '../source/cluster-state.ts';
 import type { RefusedResource } from '../source/kubernetes/declared-object.ts';
 import type { ClusterReading } from '../source/kubernetes.ts';
 import type { Regarding } from './event-recorder.ts';
+import { isAccepted } from './status-document.ts';
 
 /** A plan and what it was made from. */
 export interface PlannedCluster {
@@ -11,10 +12,10 @@ export interface PlannedCluster {
   readonly reading: ClusterReading;
 }
 
-/** What is known of an object: what was planned for it, or why nothing could be. */
+/** What is known of an object: what was planned for it, or why nothing could be and what happens until it can be. */
 type StatusSource =
   | { readonly planned: ResourceStatus | ModelStatus; readonly refused?: never }
-  | { readonly planned?: never; readonly refused: RefusedResource };
+  | { readonly planned?: never; readonly refused: RefusedResource; readonly meanwhile: string };
 
 /** An object in the API whose status is ours to write. */
 export interface StatusObject extends Regarding {
@@ -31,12 +32,31 @@ export function* statusObjects({ plan, reading }: PlannedCluster): Generator<Sta
   for (const declared of state.modelDeployments.values()) {
     yield* planned('ModelDeployment', declared, plan.statuses);
   }
-  for (const declared of state.gateways) yield* planned('InferenceGateway', declared, plan.gatewayStatuses);
+  const refusedUids = new Set(refused.map(({ uid }) => uid));
+  for (const declared of state.gateways) {
+    const { origin } = declared;
+    // Told below: what is served of it is not what it says now.
+    if (origin.kind === 'object' && refusedUids.has(origin.uid)) continue;
+    yield* planned('InferenceGateway', declared, plan.gatewayStatuses);
+  }
   for (const declared of state.consumers.values()) yield* planned('Consumer', declared, plan.consumerStatuses);
   for (const object of refused) {
     const { kind, namespace, name, uid, generation } = object;
-    yield { kind, namespace, name, uid, generation, key: objectKey(object), source: { refused: object } };
+    const key = objectKey(object);
+    const meanwhile = kind === 'InferenceGateway' ? untilMended(key, state, plan.gatewayStatuses) : '';
+    yield { kind, namespace, name, uid, generation, key, source: { refused: object, meanwhile } };
   }
+}
+
+/** What a gateway that cannot be read means for callers; empty where another one is served anyway. */
+function untilMended(
+  key: string,
+  { closed }: Pick<ClusterState, 'closed'>,
+  statuses: ReadonlyMap<string, ResourceStatus>,
+): string {
+  if (closed?.key === key) return 'nobody may call until this is mended: every request is answered 503';
+  const status = statuses.get(key);
+  return status !== undefined && isAccepted(status) ? 'the gateway goes on as it was before until this is mended' : '';
 }
 
 function* planned(

@@ -172,10 +172,10 @@ export class StatusWriter {
 
   #compare(tracked: Tracked, condition: Condition | undefined): void {
     const { object, written, uncertain, madeFrom, spend } = tracked;
-    const from = [factsOf(object), condition, written, uncertain, spend];
+    const { planned, refused, meanwhile } = { meanwhile: '', ...object.source };
+    const from = [factsOf(object), meanwhile, condition, written, uncertain, spend];
     if (madeFrom.length > 0 && from.every((part, index) => part === madeFrom[index])) return;
-    const { planned, refused } = object.source;
-    const status = refused === undefined ? plannedStatus(planned, condition, spend) : refusedStatus(refused);
+    const status = refused === undefined ? plannedStatus(planned, condition, spend) : refusedStatus(refused, meanwhile);
     const document = statusDocument(status, written, Date.now());
     tracked.madeFrom = from;
     tracked.desired = !uncertain && isDeepStrictEqual(document, written) ? undefined : document;

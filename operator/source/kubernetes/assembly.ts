@@ -1,7 +1,8 @@
 import type { ConsumerSpec } from '../../../crds/consumer.ts';
 import type { InferenceGatewaySpec } from '../../../crds/inference-gateway.ts';
 import type { ModelDeploymentSpec } from '../../../crds/model-deployment.ts';
-import type { Declared, Pod } from '../cluster-state.ts';
+import { GatewayMemory, type RefusedGateway } from '../closed-gateway.ts';
+import { type Declared, objectKey, type Pod } from '../cluster-state.ts';
 import type { DeclaredState } from '../declarations.ts';
 import { type DeclaredObject, keepConsumer, keepGateway, keepModel, type RefusedResource } from './declared-object.ts';
 import { keepPod } from './pod-facts.ts';
@@ -29,6 +30,7 @@ export interface Assembled extends DeclaredState {
 /** Puts the replicas of some namespaces together. */
 export class Assembly {
   readonly #namespaces: readonly NamespaceReplicas[];
+  readonly #gatewayMemory = new GatewayMemory();
   #last: Assembled | undefined;
 
   constructor(namespaces: readonly NamespaceReplicas[]) {
@@ -42,12 +44,14 @@ export class Assembly {
     const gateways = union(this.#namespaces.map(({ gateways }) => gateways.values));
     const consumers = union(this.#namespaces.map(({ consumers }) => consumers.values));
     const pods = union(this.#namespaces.map(({ pods }) => pods.values));
+    const declaredGateways = sameList(
+      [...declaredOf(gateways).entries()].sort(byKey).map(([, value]) => value),
+      last?.gateways,
+    );
     const now: Assembled = {
       modelDeployments: sameMap(declaredOf(models), last?.modelDeployments),
-      gateways: sameList(
-        [...declaredOf(gateways).entries()].sort(byKey).map(([, value]) => value),
-        last?.gateways,
-      ),
+      gateways: declaredGateways,
+      closed: this.#gatewayMemory.read(declaredGateways, [...gateways.values()].flatMap(unserved)),
       consumers: sameMap(declaredOf(consumers), last?.consumers),
       pods: sameMap(pods, last?.pods),
       refused: sameList([...refusedOf(consumers), ...refusedOf(gateways), ...refusedOf(models)], last?.refused),
@@ -67,6 +71,13 @@ function declaredOf<Spec>(objects: ReadonlyMap<string, DeclaredObject<Spec>>): R
   const found = new Map<string, Declared<Spec>>();
   for (const [key, { declared }] of objects) if (declared !== undefined) found.set(key, declared);
   return found;
+}
+
+/** What of a gateway there is when nothing of it can be served. */
+function unserved({ declared, refused }: DeclaredObject<unknown>): RefusedGateway[] {
+  if (refused === undefined || declared !== undefined) return [];
+  const { uid, createdAtMs } = refused;
+  return [{ key: objectKey(refused), createdAtMs, origin: { kind: 'object', uid } }];
 }
 
 function refusedOf<Spec>(objects: ReadonlyMap<string, DeclaredObject<Spec>>): RefusedResource[] {
@@ -92,6 +103,7 @@ function sameParts(one: Assembled, other: Assembled): boolean {
   return (
     one.modelDeployments === other.modelDeployments &&
     one.gateways === other.gateways &&
+    one.closed === other.closed &&
     one.consumers === other.consumers &&
     one.pods === other.pods &&
     one.refused === other.refused

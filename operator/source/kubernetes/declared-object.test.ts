@@ -46,13 +46,41 @@ suite('a declared object', () => {
   test('that cannot be served says why, and which edit that is about', () => {
     const kept = keepModel(object(bad), undefined);
     const { problems, ...rest } = kept?.refused ?? assert.fail('accepted');
-    assert.deepEqual(rest, { kind: 'ModelDeployment', namespace: 'ml', name: 'a', uid: 'u', generation: 3 });
+    const createdAtMs = Date.UTC(2026, 0, 31, 12);
+    assert.deepEqual(rest, {
+      kind: 'ModelDeployment',
+      namespace: 'ml',
+      name: 'a',
+      uid: 'u',
+      generation: 3,
+      createdAtMs,
+    });
     assert.deepEqual(
       problems.map(({ path }) => path),
       [['spec', 'backends']],
     );
     assert.equal(keepModel(object(bad), kept), kept);
     assert.ok(keepModel(object(good), kept)?.declared, 'and is served once it is mended');
+  });
+
+  test('of a gateway that broke, what was good goes on, and is told to be broken', () => {
+    const asking = { authentication: { mode: 'apiKeys' } };
+    const kept = keepGateway(object(asking), undefined);
+    const broken = keepGateway(object({ listeners: 1 }, { generation: 4 }), kept);
+    assert.equal(broken?.declared, kept?.declared);
+    assert.equal(broken?.refused?.generation, 4);
+    const again = keepGateway(object({ listeners: 2 }, { generation: 5 }), broken);
+    assert.equal(again?.declared, kept?.declared);
+    assert.equal(keepGateway(object({ listeners: 2 }, { generation: 5 }), again), again);
+    const mended = keepGateway(object(asking, { generation: 6 }), again);
+    assert.equal(mended?.refused, undefined);
+    assert.equal(mended?.declared?.spec, kept?.declared?.spec);
+    const other = keepGateway(object({ listeners: 1 }, { uid: 'another' }), kept);
+    assert.equal(other?.declared, undefined, 'nothing is known of another one by its name');
+  });
+
+  test('a model or a Consumer that broke is served no more', () => {
+    assert.equal(keepModel(object(bad), keepModel(object(good), undefined))?.declared, undefined);
   });
 
   test('without a spec is refused', () => {

@@ -16,13 +16,15 @@ export interface RefusedResource {
   readonly name: string;
   readonly uid: string;
   readonly generation: number;
+  /** Milliseconds since the epoch. */
+  readonly createdAtMs: number;
   readonly problems: readonly FieldProblem[];
 }
 
-/** A resource, or why it is none. */
+/** A resource, or why it is none; what is served of one that is refused is as it was before. */
 export type DeclaredObject<Spec> =
   | { readonly declared: Declared<Spec>; readonly refused?: never }
-  | { readonly declared?: never; readonly refused: RefusedResource };
+  | { readonly declared?: Declared<Spec>; readonly refused: RefusedResource };
 
 const GROUP_VERSION = `/apis/${API_VERSION}`;
 
@@ -48,11 +50,12 @@ export const keepModel: Keep<DeclaredObject<ModelDeploymentSpec>> = (object, bef
     : refusedObject('ModelDeployment', object, problems, before);
 };
 
+/** A gateway that broke goes on as it last was good: without any, everybody might call. */
 export const keepGateway: Keep<DeclaredObject<InferenceGatewaySpec>> = (object, before) => {
   const { resource, problems } = read('InferenceGateway', object);
   return resource?.kind === 'InferenceGateway'
     ? declaredObject(object, resource.spec, before)
-    : refusedObject('InferenceGateway', object, problems, before);
+    : keptAsBefore(refusedObject('InferenceGateway', object, problems, before), before);
 };
 
 export const keepConsumer: Keep<DeclaredObject<ConsumerSpec>> = (object, before) => {
@@ -92,7 +95,17 @@ function refusedObject<Spec>(
   before: DeclaredObject<Spec> | undefined,
 ): DeclaredObject<Spec> {
   const { namespace, name, uid, generation = 0 } = metadata;
-  return sameOrNew({ refused: { kind, namespace, name, uid, generation, problems } }, before);
+  const createdAtMs = Date.parse(metadata.creationTimestamp);
+  return sameOrNew({ refused: { kind, namespace, name, uid, generation, createdAtMs, problems } }, before);
+}
+
+function keptAsBefore<Spec>(now: DeclaredObject<Spec>, before: DeclaredObject<Spec> | undefined): DeclaredObject<Spec> {
+  const { refused } = now;
+  const declared = before?.declared;
+  if (refused === undefined || declared === undefined) return now;
+  // Another object by that name is none that was good before.
+  const isSame = declared.origin.kind === 'object' && declared.origin.uid === refused.uid;
+  return isSame ? sameOrNew({ declared, refused }, before) : now;
 }
 
 function sameOrNew<Value>(value: Value, before: Value | undefined): Value {
