@@ -31,11 +31,15 @@ export class StoreUnavailable extends Error {
 }
 
 /**
- * One connection (or one a node of a cluster) that is made anew for ever. What is asked while there is none fails at
- * once, and nothing is ever sent twice: whether a script is to be run again only its caller knows.
+ * One connection (or one a node of a cluster) that is made anew for ever. The first is waited for, so that nothing fails
+ * only since it was asked early; what is asked later while there is none fails at once. Nothing is ever sent twice:
+ * whether a script is to be run again only its caller knows.
  */
 export class ValkeyConnection {
   readonly #client: Redis | Cluster;
+  /** Resolves when the first connection is there, or has failed, or is not wanted any more. */
+  readonly #first = Promise.withResolvers<void>();
+  #isBeginning = true;
   #failure = 'not connected yet';
 
   constructor(address: ValkeyAddress) {
@@ -48,6 +52,7 @@ export class ValkeyConnection {
     this.#client.on('ready', () => {
       this.#failure = 'the connection was closed';
     });
+    for (const event of ['ready', 'error', 'close']) this.#client.once(event, () => this.#begun());
   }
 
   /**
@@ -56,17 +61,28 @@ export class ValkeyConnection {
    * the script may have run. `cause` is a ReplyError where it has not.
    */
   run(script: ValkeyScript, keys: readonly string[], args: readonly string[]): Promise<unknown> {
+    if (!this.#isBeginning) return this.#send(script, keys, args);
+    return this.#first.promise.then(() => this.#send(script, keys, args));
+  }
+
+  /** Gives up what is under way. */
+  close(): void {
+    this.#client.disconnect();
+    this.#begun();
+  }
+
+  #begun(): void {
+    this.#isBeginning = false;
+    this.#first.resolve();
+  }
+
+  #send(script: ValkeyScript, keys: readonly string[], args: readonly string[]): Promise<unknown> {
     // defineCommand() adds methods that its types do not know.
     const scripts = this.#client as unknown as Record<ValkeyScript, (...args: string[]) => Promise<unknown>>;
     return scripts[script](...keys, ...args).catch((error: unknown) => {
       const text = error instanceof ReplyError ? failureText(error) : this.#failure;
       throw new StoreUnavailable(text, { cause: error });
     });
-  }
-
-  /** Gives up what is under way. */
-  close(): void {
-    this.#client.disconnect();
   }
 }
 
