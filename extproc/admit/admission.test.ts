@@ -72,6 +72,16 @@ describe('a request that no limit holds for', () => {
     assert.deepEqual(toldOf(admit(team(limit('requests', 1, { models: ['other'] })))).headers, {});
   });
 
+  it('is counted, and told as any other', () => {
+    const subject = request({});
+    const spend = admission.count(subject, ANSWERED);
+    assert.deepEqual([spend.inputTokens, spend.outputTokens, spend.nano, spend.currency], [90, 20, 0, '']);
+    assert.deepEqual(admission.tally.snapshot().consumers, [
+      { consumer: 'anonymous', requests: 1, inputTokens: 90, outputTokens: 20, spent: [] },
+    ]);
+    assert.deepEqual(admission.count(subject, { ...FAILED, estimated: true }).estimated, false);
+  });
+
   it('is still accounted for, where its caller is known', () => {
     const grant = admit(team());
     assert.deepEqual(grant.charges, []);
@@ -201,6 +211,14 @@ describe('a refusal', () => {
       gateway,
     });
     assert.ok(isRefusal(usage) && usage.code === 'gateway_unavailable');
+  });
+});
+
+describe('a store that counts nothing', () => {
+  it('has nothing told to the caller', () => {
+    store = { ...store, reserve: () => ({ admitted: true, states: [] }) };
+    const grant = admit(team(limit('requests', 5), limit('tokens', 5, { shadow: true })));
+    assert.deepEqual([toldOf(grant).headers, consultedLimits(grant)], [{}, []]);
   });
 });
 
@@ -380,20 +398,31 @@ describe('a budget', () => {
     assert.deepEqual(admission.budgetStates(), []);
   });
 
-  it('is not told of by a store that does not know what is spent', () => {
-    admit(spender(4_000_000n, 50));
-    const unknowing: LimitStore = {
-      ...store,
-      reserve: (_, charges) => ({
-        admitted: true,
-        states: charges.map(({ counter: { limit } }) => ({ used: 0, limit, resetMs: 0 })),
-      }),
-    };
+  it('is told as it was last known, with what is spent since, where a store does not know', () => {
+    const caller = spender(4_000_000n, 50);
+    const [counted, cancelled] = [admit(caller), admit(caller)];
     const known = store;
-    store = unknowing;
-    admit(spender(4_000_000n, 50));
-    store = known;
-    assert.equal(admission.budgetStates()[0]?.spent, 2_000_000);
+    for (const unknowing of [
+      { ...known, reserve: () => ({ admitted: true, states: [] }) },
+      {
+        ...known,
+        reserve: (id, charges) => ({
+          ...new MemoryStore({ nowMs: () => nowMs, agents: () => 1 }).reserve(id, charges),
+          isAlone: true,
+        }),
+      },
+    ] satisfies LimitStore[]) {
+      store = { ...unknowing, settle: () => {}, add: () => {} };
+      const before = admission.budgetStates()[0]?.spent ?? 0;
+      const grants = [admit(caller), admit(caller)] as const;
+      assert.equal(admission.budgetStates()[0]?.spent, before);
+      admission.settle(grants[0], ANSWERED);
+      admission.cancel(grants[1]);
+      assert.equal(admission.budgetStates()[0]?.spent, before + 1_100_000);
+    }
+    admission.cancel(cancelled);
+    admission.settle(counted, ANSWERED);
+    assert.equal(admission.budgetStates()[0]?.spent, 3 * 1_100_000);
   });
 
   it('pays for images, and for minutes of audio', () => {

@@ -97,20 +97,27 @@ export class Admission {
     if (open !== undefined && !open.closed && charges.length > 0) open.store.release(id, charges);
   }
 
-  /** Charges what the request took in place of what was reserved; once. Undefined where nothing is kept account of. */
+  /** Counts what a request took that nobody keeps account of. */
+  count(subject: Subject, outcome: AdmissionOutcome): Spend {
+    const spend = spendOf(subject, NO_MEDIA, outcome);
+    this.#count(subject, spend);
+    return spend;
+  }
+
+  /** Charges what the request took in place of what was reserved; once. Undefined where nobody keeps account of it. */
   settle({ id, charges, limits, open }: Grant, outcome: AdmissionOutcome): Spend | undefined {
     if (open === undefined || open.closed) return undefined;
     open.closed = true;
-    const { store, subject, reserved } = open;
+    const { store, subject } = open;
     const { caller, entry } = subject;
     const spend = spendOf(subject, open.media, outcome);
     const amounts = { requests: 1, input: spend.inputTokens, output: spend.outputTokens, nano: spend.nano };
     if (charges.length > 0) store.settle(id, charges, amountsOf(limits, amounts));
-    if (isBudgeted(limits)) this.#budgets.changed(caller.key, spend.nano - reserved.nano);
+    if (isBudgeted(limits)) this.#budgets.changed(caller.key, spend.nano - open.toldNano);
     if (caller.consumer !== undefined) {
       store.add(accountCharges(caller.consumer, entry, amounts, this.#nowMs()));
     }
-    this.tally.used(caller.key || caller.name, spend.inputTokens, spend.outputTokens, spend.nano, spend.currency);
+    this.#count(subject, spend);
     if (outcome.produced && !outcome.estimated) {
       const { promptTokens, completionTokens } = outcome;
       const { bodyBytes, asked } = open;
@@ -124,7 +131,7 @@ export class Admission {
     if (open === undefined || open.closed) return;
     open.closed = true;
     if (charges.length > 0) open.store.settle(id, charges, amountsOf(limits, NOTHING));
-    if (isBudgeted(limits)) this.#budgets.changed(open.subject.caller.key, -open.reserved.nano);
+    if (isBudgeted(limits)) this.#budgets.changed(open.subject.caller.key, -open.toldNano);
   }
 
   /** Where a caller stands, or `gateway_unavailable`. A promise only where the store's answer is one; never rejected. */
@@ -146,6 +153,10 @@ export class Admission {
     this.#estimates.keepOnly(isModel);
   }
 
+  #count({ caller }: Subject, { inputTokens, outputTokens, nano, currency }: Spend): void {
+    this.tally.used(caller.key || caller.name, inputTokens, outputTokens, nano, currency);
+  }
+
   /** The grant as it will be if the store agrees. */
   #draft({ caller, entry, endpoint, gateway, body, facts }: AdmissionRequest): Grant {
     const { pricing, maxContextLength } = entry.model;
@@ -158,7 +169,8 @@ export class Admission {
     const isFree = charged.charges.length === 0 && caller.consumer === undefined && pricing === undefined;
     if (isFree) return FREE_GRANT;
     const asked = { answers: facts.answers, maxOutputTokens: facts.maxOutputTokens };
-    const open = { store: this.#store(), subject, reserved, media, bodyBytes: body.length, asked, closed: false };
+    const bodyBytes = body.length;
+    const open = { store: this.#store(), subject, reserved, toldNano: 0, media, bodyBytes, asked, closed: false };
     return { id: this.#nextId(), ...charged, states: [], open };
   }
 
@@ -166,7 +178,13 @@ export class Admission {
     const { charges, limits, open } = grant;
     const { states } = verdict;
     if (open === undefined) return grant;
-    this.#noteBudget(grant, states, open.subject.caller.key);
+    if (
+      verdict.isAlone === undefined &&
+      this.#noteBudget(limits, states, open.subject.caller.key) &&
+      verdict.admitted
+    ) {
+      open.toldNano = open.reserved.nano;
+    }
     if (!verdict.admitted) {
       for (const i of verdict.refusedBy) if (limits[i] !== undefined) this.tally.checked(limits[i], 'refused');
       return refuseByLimits(verdict, { charges, limits }, open.subject, open.reserved);
@@ -179,13 +197,14 @@ export class Admission {
     return { ...grant, states };
   }
 
-  #noteBudget({ charges, limits }: Charges, states: readonly CounterState[], consumer: string): void {
+  /** Whether there is a budget of which all is known. */
+  #noteBudget(limits: Charges['limits'], states: readonly CounterState[], consumer: string): boolean {
     const last = limits.at(-1);
     const state = states[limits.length - 1];
-    if (last?.unit !== 'budget' || state === undefined) return;
-    // Where a store counts for itself what it must share, or does not count at all, nobody knows what is spent.
-    const isKnown = state.limit === last.limit && (state.used > 0 || charges.at(-1)?.amount === 0);
-    if (isKnown) this.#budgets.told(consumer, last.budget, state.used, this.#nowMs());
+    // Where a store counts for itself what it must share, nobody knows what is spent.
+    if (last?.unit !== 'budget' || state?.limit !== last.limit) return false;
+    this.#budgets.told(consumer, last.budget, state.used, this.#nowMs());
+    return true;
   }
 }
 
