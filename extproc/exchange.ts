@@ -2,20 +2,19 @@ import type { Logger } from 'pino';
 import type { ErrorDialect } from '../errors/body.ts';
 import { isRefusal, type Refusal, refuse } from '../errors/refusal.ts';
 import type { Gateway } from '../proto/gen/fairlead/v1/table_pb.js';
+import { accessibleModel, visibleKey } from './accessible-model.ts';
 import type { Admission } from './admit/admission.ts';
 import { consultedLimits, type Grant } from './admit/grant.ts';
-import type { UsageReport } from './admit/usage-report.ts';
 import { jsonAnswer, refusalAnswer } from './answers.ts';
 import type { EndpointLoad } from './endpoint-load/endpoint-load.ts';
 import { guard } from './guard.ts';
 import type { Caller } from './identity/caller.ts';
 import type { ConsumerIndex } from './identity/consumer-index.ts';
 import { identify } from './identity/identify.ts';
-import { allowedModels, mayUse, refuseForbiddenModel, refuseUnknownModel } from './identity/model-access.ts';
-import type { TokenClaims } from './identity/token-claims.ts';
+import { verifiedTokens } from './identity/token-claims.ts';
 import type { ModelEntry, ModelIndex } from './models/model-index.ts';
-import { modelList, modelObject } from './models/model-object.ts';
 import type { Ledger } from './outcome/ledger.ts';
+import { ownAnswer } from './own-answers.ts';
 import type { CandidateView } from './pick/candidate-view.ts';
 import { chooseStrategy } from './pick/choose-strategy.ts';
 import { chosenNames, explanation } from './pick/explanation.ts';
@@ -53,8 +52,8 @@ export interface DataPlane {
 /**
  * One HTTP exchange, from its headers to its end:
  * identify the caller → read the head → answer or refuse at once what can be → read the body → find the model → let it
- * pass its limits → pick an endpoint and reserve it → send the request on its way → release it when the exchange is over. What the answer cost is settled later, from
- * Envoy's access record, by the ledger.
+ * pass its limits → pick an endpoint and reserve it → send the request on its way → release it when the exchange is
+ * over. What the answer cost is settled later, from Envoy's access record, by the ledger.
  */
 export class Exchange implements ExchangeHandler {
   readonly #plane: DataPlane;
@@ -144,8 +143,7 @@ export class Exchange implements ExchangeHandler {
 
   #identify(message: RequestHeadersMessage, gateway: Gateway): Caller | Refusal {
     const { consumers, epochMs } = this.#plane;
-    const tokens = { claims: (issuer: string) => claimsOf(message, issuer) };
-    return identify(message.headers, tokens, gateway, consumers, epochMs());
+    return identify(message.headers, verifiedTokens(message.jwt), gateway, consumers, epochMs());
   }
 
   /** The head, with the model that it names looked up: an unknown one is refused before its body is buffered. */
@@ -215,30 +213,14 @@ export class Exchange implements ExchangeHandler {
     );
   }
 
-  /** Of a model that is hidden from the caller none is told: that two names are one model's would tell that it exists. */
-  readonly #keyOf = (name: string): string | undefined => {
-    const { models } = this.#plane;
-    const entry = models.resolve(name);
-    if (entry === undefined || this.#caller === undefined) return undefined;
-    const isHidden = models.gateway?.hideForbiddenModels === true && !mayUse(this.#caller, entry.model);
-    return isHidden ? undefined : entry.key;
-  };
+  readonly #keyOf = (name: string): string | undefined =>
+    this.#caller && visibleKey(this.#plane.models, name, this.#caller);
 
   #findModel(name: string, head: InferenceHead, caller: Caller): ModelEntry | Refusal {
-    const entry = this.#accessible(name, caller);
+    const entry = accessibleModel(this.#plane.models, name, caller);
     if (isRefusal(entry)) return entry;
     this.#model = entry.model.id;
     return serves(head.endpoint, entry.model.type) ? entry : refuseModelType(head.endpoint, entry.model.type);
-  }
-
-  /** The model of that name, if there is one that the caller may use. */
-  #accessible(name: string, caller: Caller): ModelEntry | Refusal {
-    const { models } = this.#plane;
-    const entry = models.resolve(name);
-    if (entry === undefined) return refuseUnknownModel(name);
-    return mayUse(caller, entry.model)
-      ? entry
-      : refuseForbiddenModel(name, models.gateway?.hideForbiddenModels ?? false);
   }
 
   /** Picks, and reserves in the same turn, so that the next pick sees this one. */
@@ -296,22 +278,11 @@ export class Exchange implements ExchangeHandler {
     });
   }
 
-  /** What the gateway answers by itself. */
   #answer(target: Exclude<Target, { kind: 'inference' | 'ready' }>, caller: Caller, gateway: Gateway): void {
-    const { models } = this.#plane;
-    if (target.kind === 'models') return this.#reply(modelList(allowedModels(caller, models.list())));
-    if (target.kind === 'usage') return this.#answerUsage(caller, gateway);
-    const entry = this.#accessible(target.name, caller);
-    if (isRefusal(entry)) return this.#refuse(entry);
-    this.#reply(modelObject(entry.model));
-  }
-
-  #answerUsage(caller: Caller, gateway: Gateway): void {
-    const { admission, models } = this.#plane;
-    const usage = admission.usage({ caller, models: allowedModels(caller, models.list()), gateway });
-    const tell = (usage: UsageReport | Refusal) => (isRefusal(usage) ? this.#refuse(usage) : this.#reply(usage));
-    if (usage instanceof Promise) void usage.then(usage => this.#attempt(() => tell(usage)));
-    else tell(usage);
+    const answer = ownAnswer(this.#plane, target, caller, gateway);
+    const tell = (answer: object | Refusal) => (isRefusal(answer) ? this.#refuse(answer) : this.#reply(answer));
+    if (answer instanceof Promise) void answer.then(answer => this.#attempt(() => tell(answer)));
+    else tell(answer);
   }
 
   #reply(value: object): void {
@@ -322,12 +293,6 @@ export class Exchange implements ExchangeHandler {
     const about = { model: this.#model, consumer: this.#caller?.name };
     this.#stream.send(encodeImmediate(refusalAnswer(refusal, this.#dialect, about)));
   }
-}
-
-/** The claims of the token that Envoy verified, as far as it is this issuer's. */
-function claimsOf({ jwt }: RequestHeadersMessage, issuer: string): TokenClaims | undefined {
-  const claims = jwt !== undefined && Object.hasOwn(jwt, issuer) ? jwt[issuer] : undefined;
-  return typeof claims === 'object' && claims !== null && !Array.isArray(claims) ? (claims as TokenClaims) : undefined;
 }
 
 function refuseUnready({ model }: ModelEntry): Refusal {

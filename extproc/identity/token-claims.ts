@@ -10,6 +10,18 @@ export interface VerifiedTokens {
   claims(issuer: string): TokenClaims | undefined;
 }
 
+/** @param jwt what Envoy's token filter told of a request, by the names of issuers; undefined where it told nothing */
+export function verifiedTokens(jwt: { readonly [issuer: string]: unknown } | undefined): VerifiedTokens {
+  return {
+    claims: issuer => {
+      const claims = jwt !== undefined && Object.hasOwn(jwt, issuer) ? jwt[issuer] : undefined;
+      return typeof claims === 'object' && claims !== null && !Array.isArray(claims)
+        ? (claims as TokenClaims)
+        : undefined;
+    },
+  };
+}
+
 /**
  * The values of a claim as text, for comparing: one, or each of a list's. Objects and null have none, and numbers only
  * where they are whole and exact: JSON's larger ones were rounded on the way, so that two tokens could look like one.
