@@ -9,7 +9,7 @@ import { type RateLimitFacts, rateLimitFacts } from './rate-limit-headers.ts';
 export interface Grant extends Charges {
   /** Of its reservation; empty where nothing is counted. */
   readonly id: string;
-  /** As the store told it after the reservation, parallel to the limits; empty where nobody was asked. */
+  /** As the store told it after the reservation, parallel to the limits; empty where nobody counted. */
   readonly states: readonly CounterState[];
   /** What is settled when it is over; undefined where nothing is counted. */
   readonly open: OpenGrant | undefined;
@@ -21,6 +21,8 @@ interface OpenGrant {
   readonly store: LimitStore;
   readonly subject: Subject;
   readonly reserved: Amounts;
+  /** What of the reserved money was in what the store told of the budget. */
+  toldNano: number;
   readonly media: PricedMedia;
   readonly bodyBytes: number;
   readonly asked: Pick<BodyFacts, 'answers' | 'maxOutputTokens'>;

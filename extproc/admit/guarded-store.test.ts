@@ -121,6 +121,7 @@ describe('guarded store', () => {
     await server.kill();
 
     const [alone, verdict] = await decidedAlone(opened, [tokens]);
+    assert.equal(verdict.isAlone, true);
     assert.deepEqual(
       verdict.states.map(({ used, limit }) => [used, limit]),
       [[4, 5]],
@@ -196,7 +197,7 @@ describe('guarded store', () => {
     const tokens = charge(10, 4);
     const [, verdict] = await decidedAlone(opened, [tokens]);
     assert.ok(!verdict.admitted && verdict.unavailable);
-    assert.deepEqual(verdict.refusedBy, []);
+    assert.deepEqual([verdict.refusedBy, verdict.states], [[], []]);
     assert.ok((verdict.retryAfterMs ?? 0) > 0);
     await opened.server.restart();
     await inUse(opened);
@@ -209,7 +210,7 @@ describe('guarded store', () => {
     await server.kill();
     const charges = [charge(1, 4), charge(1, 9, budget), charge(1, 2, held)];
     const [id, verdict] = await decidedAlone(opened, charges);
-    assert.equal(verdict.admitted, true);
+    assert.deepEqual(verdict, { admitted: true, states: [] });
     guarded.release(id, charges);
     guarded.settle(id, charges, [6, 8, 2]);
     await server.restart();

@@ -140,14 +140,13 @@ export class GuardedStore implements LimitStore {
     if (this.#onFailure === 'local') {
       const verdict = this.#local.reserve(id, charges);
       if (verdict.admitted) this.#elsewhere.add(id);
-      return verdict;
+      return { ...verdict, isAlone: true };
     }
-    const states = charges.map(({ counter: { limit } }) => ({ used: 0, limit, resetMs: 0 }));
     if (this.#onFailure === 'deny') {
-      return { admitted: false, refusedBy: [], retryAfterMs: PROBE_EVERY_MS, states, unavailable: true };
+      return { admitted: false, refusedBy: [], retryAfterMs: PROBE_EVERY_MS, states: [], unavailable: true };
     }
     this.#elsewhere.add(id);
-    return { admitted: true, states };
+    return { admitted: true, states: [] };
   }
 
   /** Whoever asked has been decided on without it. */

@@ -38,10 +38,16 @@ export interface CounterState {
 }
 
 export type Verdict =
-  /** `states`: after the reservation, parallel to the charges. */
-  | { readonly admitted: true; readonly states: readonly CounterState[] }
+  | {
+      readonly admitted: true;
+      /** After the reservation, parallel to the charges; none where nobody counted. */
+      readonly states: readonly CounterState[];
+      /** This agent decided without the store that it shares: nobody knows what others have used. */
+      readonly isAlone?: true;
+    }
   | {
       readonly admitted: false;
+      readonly isAlone?: true;
       /** Indices of the charges that did not pass, ascending; never those of shadow counters. */
       readonly refusedBy: readonly number[];
       /**
@@ -49,7 +55,7 @@ export type Verdict =
        * than the limit, or nobody knows, as it waits for what others hold.
        */
       readonly retryAfterMs: number | undefined;
-      /** As they were, since nothing is reserved; parallel to the charges. */
+      /** As they were, since nothing is reserved; parallel to the charges; none where nobody counted. */
       readonly states: readonly CounterState[];
       /** No charge refused (`refusedBy` is empty): the store cannot be asked, and then nothing is to pass. */
       readonly unavailable?: true;
