@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
+import { userPath } from './consumer.ts';
 import { consumer, problemLines, specOf } from './problem-lines.fixture.ts';
 import { readResource } from './read-resource.ts';
 
@@ -49,7 +50,13 @@ describe('a Consumer that is right', () => {
   });
 
   test('may have its one user by another field', () => {
-    assert.deepEqual(specOf('Consumer', consumer({ userHeader: 'al', users: ['alice'] })).users, ['al', 'alice']);
+    const spec = specOf('Consumer', consumer({ userHeader: 'al', users: ['alice'] }));
+    assert.deepEqual(spec.users, ['alice', 'al']);
+    assert.deepEqual(
+      spec.users.map((_, index) => userPath(spec, index).join('.')),
+      ['spec.users.0', 'spec.userHeader'],
+    );
+    assert.deepEqual(userPath(specOf('Consumer', consumer({ users: ['alice'] })), 0), ['spec', 'users', 0]);
   });
 
   test('may use all models, some or none', () => {

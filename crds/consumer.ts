@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { apiKeys } from './api-key.ts';
+import type { FieldPath } from './field-problem.ts';
 import { isClaimPath, issuerName } from './jwt-claim.ts';
 import { limits } from './limit.ts';
 import { API_VERSION, metadataSchema } from './metadata.ts';
@@ -68,9 +69,10 @@ const specFields = z.strictObject({
     .describe('Whether it may ask why a pod was picked.'),
 });
 
-const specSchema = specFields.check(checkUsers).transform(({ userHeader, users, ...spec }) => ({
+const specSchema = specFields.check(checkUsers).transform(spec => ({
   ...spec,
-  users: userHeader === undefined ? users : [userHeader, ...users],
+  /** With `userHeader`, after those that the list has, so that each stands where its place says. */
+  users: spec.userHeader === undefined ? spec.users : [...spec.users, spec.userHeader],
 }));
 
 /** Who calls, and what he may do. */
@@ -84,6 +86,11 @@ export const consumerSchema = z.strictObject({
 
 export type Consumer = z.output<typeof consumerSchema>;
 export type ConsumerSpec = Consumer['spec'];
+
+/** The field in which a user of `users` was declared. */
+export function userPath({ users, userHeader }: ConsumerSpec, index: number): FieldPath {
+  return userHeader !== undefined && index === users.length - 1 ? ['spec', 'userHeader'] : ['spec', 'users', index];
+}
 
 function checkMatch(
   context: z.core.ParsePayload<{ subject?: string | undefined; claims: Record<string, string> }>,

@@ -13,39 +13,61 @@ export interface ConsumerClaimant {
   readonly users: readonly string[];
 }
 
-/** Why a claim is refused: the holder was first. */
+/** What a claim asked for in vain: the holder was first, or is called so. */
 export interface ConsumerConflict {
   readonly over: 'name' | 'key' | 'token' | 'user';
-  /** Where what is at issue stands in the list that it is of; 0 for the name. */
+  /** Where what is at issue stands in the list that it is of; 0 for the short name. */
   readonly index: number;
   readonly holder: { readonly key: string; readonly createdAtMs: number };
 }
 
-/** What became of a claim: the names that are its own, or the first conflict. */
+/** What became of a claim: what is its own and what of it is not, or the conflict that leaves it nothing. */
 export type ConsumerClaim =
-  | { readonly names: readonly string[]; readonly conflict?: never }
-  | { readonly names?: never; readonly conflict: ConsumerConflict };
+  | {
+      readonly names: readonly string[];
+      readonly users: readonly string[];
+      readonly lost: readonly ConsumerConflict[];
+      readonly conflict?: never;
+    }
+  | { readonly names?: never; readonly users?: never; readonly lost?: never; readonly conflict: ConsumerConflict };
 
 /**
- * Gives every key, token and name to one Consumer, by `ConsumerClaimant.key`. The older claim wins, between equally old
- * ones the first by key, and a claim that loses anything gets nothing; only its short name a Consumer may lose, since it
- * has another.
+ * Gives every key, token and name to one Consumer, by `ConsumerClaimant.key`. "<namespace>/<name>" is that Consumer's,
+ * whoever lists it. Of all else the older claim wins, between equally old ones the first by key, and a claim that loses
+ * anything gets nothing; only its short name a Consumer may lose, since it has another, and users where they are nobody.
+ *
+ * @param byUser whether callers are known by what the `user` header says
  */
-export function settleConsumers(claimants: readonly ConsumerClaimant[]): ReadonlyMap<string, ConsumerClaim> {
-  const holders = { keys: new Map<string, ConsumerClaimant>(), tokens: new Map(), names: new Map() };
+export function settleConsumers(
+  claimants: readonly ConsumerClaimant[],
+  byUser: boolean,
+): ReadonlyMap<string, ConsumerClaim> {
+  const holders: Holders = {
+    whole: new Map(claimants.map(claimant => [claimant.key, claimant])),
+    keys: new Map(),
+    tokens: new Map(),
+    names: new Map(),
+    // Where nobody is known by them, users take no short name.
+    users: new Map(),
+  };
   const claims = new Map<string, ConsumerClaim>();
   for (const claimant of [...claimants].sort(olderFirst)) {
-    const { key, shortName, digests, tokens, users } = claimant;
-    const conflict = firstConflict(claimant, holders);
+    const { key, shortName, digests, tokens } = claimant;
+    const lost = lostUsers(claimant, holders);
+    const taken = byUser ? lost.find(({ index }) => !holders.whole.has(claimant.users[index] ?? '')) : undefined;
+    const conflict = firstConflict(claimant, holders) ?? taken;
     if (conflict !== undefined) {
       claims.set(key, { conflict });
       continue;
     }
-    const names = holders.names.has(shortName) ? [key] : [key, shortName];
+    const namesake = holders.names.get(shortName) ?? (byUser ? holders.users.get(shortName) : undefined);
+    if (namesake === undefined) holders.names.set(shortName, claimant);
+    else lost.push({ over: 'name', index: 0, holder: namesake });
+    const users = claimant.users.filter((_, index) => !lost.some(one => one.over === 'user' && one.index === index));
     for (const { sha256 } of digests) holders.keys.set(sha256, claimant);
     for (const token of tokens) holders.tokens.set(token, claimant);
-    for (const name of [...names, ...users]) holders.names.set(name, claimant);
-    claims.set(key, { names });
+    for (const user of users) holders.users.set(user, claimant);
+    claims.set(key, { names: namesake === undefined ? [key, shortName] : [key], users, lost });
   }
   return claims;
 }
@@ -66,17 +88,16 @@ export function sameConsumerClaim(one: ConsumerClaimant, other: ConsumerClaimant
 
 /** Who was first to claim what. */
 interface Holders {
-  readonly keys: ReadonlyMap<string, ConsumerClaimant>;
-  readonly tokens: ReadonlyMap<string, ConsumerClaimant>;
-  readonly names: ReadonlyMap<string, ConsumerClaimant>;
+  /** Every Consumer by "<namespace>/<name>", whether it is served or not. */
+  readonly whole: ReadonlyMap<string, ConsumerClaimant>;
+  readonly keys: Map<string, ConsumerClaimant>;
+  readonly tokens: Map<string, ConsumerClaimant>;
+  /** By short names. */
+  readonly names: Map<string, ConsumerClaimant>;
+  readonly users: Map<string, ConsumerClaimant>;
 }
 
-function firstConflict(
-  { key, digests, tokens, users }: ConsumerClaimant,
-  holders: Holders,
-): ConsumerConflict | undefined {
-  const named = holders.names.get(key);
-  if (named !== undefined) return { over: 'name', index: 0, holder: named };
+function firstConflict({ digests, tokens }: ConsumerClaimant, holders: Holders): ConsumerConflict | undefined {
   for (const { sha256, index } of digests) {
     const holder = holders.keys.get(sha256);
     if (holder !== undefined) return { over: 'key', index, holder };
@@ -85,11 +106,14 @@ function firstConflict(
     const holder = holders.tokens.get(token);
     if (holder !== undefined) return { over: 'token', index, holder };
   }
-  for (const [index, user] of users.entries()) {
-    const holder = holders.names.get(user);
-    if (holder !== undefined) return { over: 'user', index, holder };
-  }
   return undefined;
+}
+
+function lostUsers(claimant: ConsumerClaimant, { whole, names, users }: Holders): ConsumerConflict[] {
+  return claimant.users.flatMap((user, index) => {
+    const holder = whole.get(user) ?? names.get(user) ?? users.get(user);
+    return holder === undefined || holder === claimant ? [] : [{ over: 'user', index, holder }];
+  });
 }
 
 function olderFirst(one: ConsumerClaimant, other: ConsumerClaimant): number {

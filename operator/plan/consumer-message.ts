@@ -7,8 +7,15 @@ import { limitMessages } from './limit-message.ts';
 
 const PERIOD = { day: BudgetPeriod.DAY, month: BudgetPeriod.MONTH } as const;
 
-/** The consumer as the table carries it, under the names that it was given. */
-export function consumerMessage(spec: ConsumerSpec, names: readonly string[], keys: readonly KeyDigest[]): Consumer {
+/** A Consumer, and what of the names that it asked for was given to it. */
+interface NamedConsumer {
+  readonly spec: ConsumerSpec;
+  readonly names: readonly string[];
+  readonly users: readonly string[];
+}
+
+/** The consumer as the table carries it. */
+export function consumerMessage({ spec, names, users }: NamedConsumer, keys: readonly KeyDigest[]): Consumer {
   const { budget, models } = spec;
   return create(ConsumerSchema, {
     names: [...names],
@@ -18,7 +25,7 @@ export function consumerMessage(spec: ConsumerSpec, names: readonly string[], ke
       name,
     })),
     jwt: spec.jwt.map(({ issuer, claims }) => ({ issuer, claims: { ...claims } })),
-    users: [...spec.users],
+    users: [...users],
     ...(models && { models: { patterns: [...models] } }),
     limits: limitMessages(spec.limits),
     ...(budget && {

@@ -150,10 +150,19 @@ describe('a Consumer is refused', () => {
       refused('ml/b', consumer('ml/a', { jwt }), consumer('ml/b', { jwt: same }, 1)),
       /^False NameConflict: /,
     );
+    const users = [consumer('ml/a', { users: ['u'] }), consumer('ml/b', { users: ['x'], userHeader: 'u' }, 1)];
+    const open = plan(stateOf(users, { gateways: [] }), inCluster);
     assert.match(
-      refused('ml/b', consumer('ml/a', { users: ['u'] }), consumer('ml/b', { users: ['u'] }, 1)),
-      /^False NameConflict: spec\.users\[0\] is a name of ml\/a since /,
+      condition(open, 'ml/b', 'Accepted'),
+      /^False NameConflict: spec\.userHeader is a name of ml\/a since /,
     );
+    const asking = plan(stateOf(users), inCluster, open);
+    assert.equal(
+      condition(asking, 'ml/b', 'Accepted'),
+      'True Accepted: spec.userHeader: `u` means ml/a: take it out',
+      'where it makes nobody another, it costs nobody his key',
+    );
+    assert.deepEqual(asking.consumers.get('ml/b')?.users, ['x']);
   });
 
   test('for a budget that would not outlive a restart', () => {
@@ -174,6 +183,14 @@ describe('it is suspicious', () => {
       backends: [{ name: 'x', endpoints: ['10.0.0.1:1'] }],
     });
   const budget = { amount: '1', currency: 'EUR', period: 'day' };
+
+  test('that it lost its short name to a namesake', () => {
+    const planned = plan(stateOf([consumer('ml/a'), consumer('prod/a', {}, 1)]), inCluster);
+    assert.equal(
+      condition(planned, 'prod/a', 'Accepted'),
+      'True Accepted: metadata.name: `a` alone means ml/a: this one is known as `prod/a`',
+    );
+  });
 
   test("that keys are nobody's to ask for", () => {
     const state = stateOf([consumer('ml/a', { apiKeys: [{ sha256: digest('x') }] })], { gateways: [] });

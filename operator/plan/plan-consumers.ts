@@ -13,6 +13,7 @@ export class ConsumerMemory {
   consumers: ClusterState['consumers'] | undefined;
   secrets: ClusterState['secrets'] | undefined;
   models: ClusterState['modelDeployments'] | undefined;
+  byUser = false;
   around: ConsumerSurroundings | undefined;
 }
 
@@ -47,7 +48,9 @@ export function planConsumers(
     const same = from?.keys === keys && from.declared.createdAtMs === declared.createdAtMs;
     return { declared, keys, claimant: same ? from.claimant : consumerClaimant(key, declared, keys), around };
   });
-  memory.claims = settle(identified, memory);
+  const byUser = gateway?.authentication.mode === 'none';
+  memory.claims = settle(identified, byUser, memory);
+  memory.byUser = byUser;
   const changes: ConsumerChange[] = [];
   for (const one of identified) {
     const { key } = one.claimant;
@@ -74,16 +77,24 @@ function isStillTrue(planned: PlannedConsumer, { declared, keys, claim, around }
 }
 
 /** What was settled as before stays the object that it was, so that the Consumers need not be made again. */
-function settle(identified: readonly Pick<Made, 'claimant'>[], memory: ConsumerMemory): ConsumerMemory['claims'] {
+function settle(
+  identified: readonly Pick<Made, 'claimant'>[],
+  byUser: boolean,
+  memory: ConsumerMemory,
+): ConsumerMemory['claims'] {
   const { planned, claims } = memory;
   const isSame =
+    byUser === memory.byUser &&
     identified.length === planned.size &&
     identified.every(({ claimant }) => {
       const before = planned.get(claimant.key);
       return before !== undefined && sameConsumerClaim(before.claimant, claimant);
     });
   if (isSame) return claims;
-  const settled = settleConsumers(identified.map(({ claimant }) => claimant));
+  const settled = settleConsumers(
+    identified.map(({ claimant }) => claimant),
+    byUser,
+  );
   return new Map(
     [...settled].map(([key, claim]) => {
       const before = claims.get(key);

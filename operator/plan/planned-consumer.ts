@@ -1,9 +1,9 @@
-import type { ConsumerSpec } from '../../crds/consumer.ts';
+import { type ConsumerSpec, userPath } from '../../crds/consumer.ts';
 import type { InferenceGatewaySpec } from '../../crds/inference-gateway.ts';
 import type { Consumer } from '../../proto/gen/fairlead/v1/table_pb.js';
 import type { Declared } from '../source/cluster-state.ts';
 import type { ApiKeys } from './api-keys.ts';
-import type { ConsumerClaim, ConsumerClaimant } from './consumer-claims.ts';
+import type { ConsumerClaim, ConsumerClaimant, ConsumerConflict } from './consumer-claims.ts';
 import { consumerMessage } from './consumer-message.ts';
 import { consumerStatus, type ResourceStatus } from './resource-status.ts';
 import type { PlanWarning } from './warnings.ts';
@@ -50,11 +50,31 @@ export function planConsumer(
   const { spec, generation } = declared;
   const refused =
     claim.conflict ?? (spec.budget !== undefined && !around.keepsBudgets ? 'BudgetNeedsStore' : undefined);
-  const warnings = refused === undefined ? consumerWarnings(claimant.key, spec, around) : [];
-  const status = consumerStatus(generation, refused, keys, warnings);
-  if (refused !== undefined || claim.names === undefined) return { ...made, consumer: undefined, status, warnings };
+  const { names, users, lost = [] } = claim;
+  const warnings =
+    refused === undefined
+      ? [...lostWarnings(claimant, spec, lost), ...consumerWarnings(claimant.key, spec, around)]
+      : [];
+  const status = consumerStatus(spec, generation, refused, keys, warnings);
+  if (refused !== undefined || names === undefined) return { ...made, consumer: undefined, status, warnings };
   const same = before?.claim === claim && before.keys === keys ? before.consumer : undefined;
-  return { ...made, consumer: same ?? consumerMessage(spec, claim.names, keys.digests), status, warnings };
+  return { ...made, consumer: same ?? consumerMessage({ spec, names, users }, keys.digests), status, warnings };
+}
+
+/** What it is not known by although it asked for that. */
+function lostWarnings(
+  { key, shortName, users }: ConsumerClaimant,
+  spec: ConsumerSpec,
+  lost: readonly ConsumerConflict[],
+): PlanWarning[] {
+  return lost.map(({ over, index, holder }) => {
+    const message =
+      over === 'name'
+        ? `\`${shortName}\` alone means ${holder.key}: this one is known as \`${key}\``
+        : `\`${users[index]}\` means ${holder.key}: take it out`;
+    const path = over === 'name' ? ['metadata', 'name'] : userPath(spec, index);
+    return { kind: 'Consumer', resource: key, reason: 'NameTaken', path, message };
+  });
 }
 
 /** What is suspicious about a Consumer. */

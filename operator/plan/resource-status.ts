@@ -1,4 +1,5 @@
 import { isDeepStrictEqual } from 'node:util';
+import { type ConsumerSpec, userPath } from '../../crds/consumer.ts';
 import { spellPath } from '../../crds/field-problem.ts';
 import type { ApiKeys } from './api-keys.ts';
 import type { BackendEndpoints } from './backend-endpoints.ts';
@@ -141,17 +142,19 @@ function resolvedRefs(
  * @param refused why it is not served; undefined for one that is
  */
 export function consumerStatus(
+  spec: ConsumerSpec,
   observedGeneration: number,
   refused: ConsumerConflict | 'BudgetNeedsStore' | undefined,
   keys: ApiKeys,
   warnings: readonly PlanWarning[],
 ): ResourceStatus {
-  const conditions: Condition[] = [consumerAccepted(refused, warnings)];
+  const conditions: Condition[] = [consumerAccepted(spec, refused, warnings)];
   if (keys.contents.length > 0) conditions.push(resolvedKeys(keys));
   return { observedGeneration, conditions };
 }
 
 function consumerAccepted(
+  spec: ConsumerSpec,
   refused: ConsumerConflict | 'BudgetNeedsStore' | undefined,
   warnings: readonly PlanWarning[],
 ): Condition {
@@ -165,15 +168,14 @@ function consumerAccepted(
     return { type, status: 'False', reason: refused, message };
   }
   const reason = refused.over === 'key' ? 'KeyConflict' : 'NameConflict';
-  return { type, status: 'False', reason, message: describeConsumerConflict(refused) };
+  return { type, status: 'False', reason, message: describeConsumerConflict(spec, refused) };
 }
 
-function describeConsumerConflict({ over, index, holder }: ConsumerConflict): string {
+function describeConsumerConflict(spec: ConsumerSpec, { over, index, holder }: ConsumerConflict): string {
   const owner = `${holder.key} since ${new Date(holder.createdAtMs).toISOString()}`;
-  if (over === 'name') return `its name is among \`users\` of ${owner}: take it out there, or name this one otherwise`;
   if (over === 'key') return `spec.apiKeys[${index}] is a key of ${owner}: give each Consumer keys of its own`;
   if (over === 'token') return `spec.jwt[${index}] asks for the same tokens as ${owner}: tell the two apart by claims`;
-  return `spec.users[${index}] is a name of ${owner}: take it out of one of the two`;
+  return `${spellPath(userPath(spec, index))} is a name of ${owner}: take it out of one of the two`;
 }
 
 function resolvedKeys({ lacking }: ApiKeys): Condition {

@@ -6,7 +6,13 @@ export interface PlanWarning {
   readonly kind: 'ModelDeployment' | 'InferenceGateway' | 'Consumer';
   /** "<namespace>/<name>" */
   readonly resource: string;
-  readonly reason: OfModel | 'NobodyMayCall' | 'CredentialsIgnored' | 'UnknownIssuer' | 'CurrencyMismatch';
+  readonly reason:
+    | OfModel
+    | 'NobodyMayCall'
+    | 'NameTaken'
+    | 'CredentialsIgnored'
+    | 'UnknownIssuer'
+    | 'CurrencyMismatch';
   /** The field in question. */
   readonly path: readonly (string | number)[];
   readonly message: string;
