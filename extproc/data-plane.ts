@@ -84,7 +84,12 @@ function createDataPlane({ agent, log, usage }: DataPlaneOptions): Workings {
     else if (store.isShared) log.info({ event: 'limits.store_used' });
   };
   const store: StoreInUse = new StoreInUse({ epochMs, nowMs, onChange });
-  const admission = new Admission({ store: () => store.current, nowMs: epochMs, nextId: ids.next });
+  const admission = new Admission({
+    store: () => store.current,
+    nowMs: epochMs,
+    nextId: ids.next,
+    failed: error => log.error({ event: 'admission.failed', err: error }),
+  });
   const isServed = (id: string) => models.resolve(id) !== undefined;
   const { isOwn } = ids;
   return {

@@ -14,7 +14,7 @@ import {
 import { anonymous } from '../identity/caller.ts';
 import { Admission, type AdmissionOutcome, type AdmissionRequest } from './admission.ts';
 import { consultedLimits, FREE_GRANT, type Grant, toldOf } from './grant.ts';
-import type { LimitStore } from './limit-store.ts';
+import type { Charge, LimitStore, Verdict } from './limit-store.ts';
 import { MemoryStore } from './memory-store.ts';
 import { consumer, endpointAt, limit, model, request } from './sample-request.fixture.ts';
 import type { UsageReport } from './usage-report.ts';
@@ -29,19 +29,21 @@ const ANSWERED: AdmissionOutcome = {
 };
 const FAILED: AdmissionOutcome = { ...ANSWERED, promptTokens: 0, completionTokens: 0, produced: false };
 
+let failures: unknown[] = [];
 let nowMs = START_MS;
 let store: LimitStore;
 let admission: Admission;
 
 beforeEach(() => {
   nowMs = START_MS;
+  failures = [];
   store = new MemoryStore({ nowMs: () => nowMs, agents: () => 1 });
   admission = admissionOver(() => store);
 });
 
 function admissionOver(store: () => LimitStore): Admission {
   let ids = 0;
-  return new Admission({ store, nowMs: () => nowMs, nextId: () => `r${ids++}` });
+  return new Admission({ store, nowMs: () => nowMs, nextId: () => `r${ids++}`, failed: error => failures.push(error) });
 }
 
 function answer(config: Partial<AdmissionRequest>): Grant | Refusal {
@@ -219,6 +221,32 @@ describe('a store that counts nothing', () => {
     store = { ...store, reserve: () => ({ admitted: true, states: [] }) };
     const grant = admit(team(limit('requests', 5), limit('tokens', 5, { shadow: true })));
     assert.deepEqual([toldOf(grant).headers, consultedLimits(grant)], [{}, []]);
+  });
+});
+
+describe('a mistake of ours in judging', () => {
+  it('costs the request an error, and keeps nothing of what it reserved', async () => {
+    const caller = team(limit('requests', 1));
+    const known = new MemoryStore({ nowMs: () => nowMs, agents: () => 1 });
+    const wrong = (id: string, charges: readonly Charge[]): Verdict => {
+      known.reserve(id, charges);
+      // None of the charges has this index, and nothing else is as it should be.
+      return { admitted: false, refusedBy: [0], retryAfterMs: 0, states: null } as never;
+    };
+    store = {
+      reserve: wrong,
+      read: counters => known.read(counters),
+      release: id => known.release(id),
+      settle: (id, charges, amounts) => known.settle(id, charges, amounts),
+      add: charges => known.add(charges),
+    };
+    assert.equal(refusal(caller).code, 'internal_error');
+    store = { ...store, reserve: async (id, charges) => wrong(id, charges) };
+    const answer = await admission.admit(request(caller));
+    assert.ok(isRefusal(answer) && answer.code === 'internal_error');
+    assert.equal(failures.length, 2);
+    store = known;
+    assert.deepEqual(used(admit(caller)), [1]);
   });
 });
 

@@ -1,4 +1,4 @@
-import type { Refusal } from '../../errors/refusal.ts';
+import { type Refusal, refuse } from '../../errors/refusal.ts';
 import type { Gateway } from '../../proto/gen/fairlead/v1/table_pb.js';
 import type { BodyFacts } from '../request/body-facts.ts';
 import { accountCharges } from './accounts.ts';
@@ -53,6 +53,8 @@ interface AdmissionOptions {
   readonly nowMs: () => number;
   /** An id that no other reservation has in any process that shares the store. */
   readonly nextId: () => string;
+  /** Hears of a mistake of ours, which cost one request an `internal_error`. */
+  readonly failed: (error: unknown) => void;
 }
 
 /**
@@ -64,14 +66,16 @@ export class Admission {
   readonly #store: () => LimitStore;
   readonly #nowMs: () => number;
   readonly #nextId: () => string;
+  readonly #failed: (error: unknown) => void;
   readonly #book = new RuleBook();
   readonly #estimates = new TokenEstimates();
   readonly #budgets = new BudgetWatch();
 
-  constructor({ store, nowMs, nextId }: AdmissionOptions) {
+  constructor({ store, nowMs, nextId, failed }: AdmissionOptions) {
     this.#store = store;
     this.#nowMs = nowMs;
     this.#nextId = nextId;
+    this.#failed = failed;
   }
 
   /**
@@ -88,8 +92,8 @@ export class Admission {
       return refuseAccess(denied, request);
     }
     const verdict = grant.open.store.reserve(grant.id, grant.charges);
-    if (!(verdict instanceof Promise)) return this.#judge(grant, verdict);
-    return verdict.then(answer => this.#judge(grant, answer), refuseUncounted);
+    if (!(verdict instanceof Promise)) return this.#decide(grant, verdict);
+    return verdict.then(answer => this.#decide(grant, answer), refuseUncounted);
   }
 
   /** The request is over, whatever it took: others may take its place at once. */
@@ -172,6 +176,17 @@ export class Admission {
     const bodyBytes = body.length;
     const open = { store: this.#store(), subject, reserved, toldNano: 0, media, bodyBytes, asked, closed: false };
     return { id: this.#nextId(), ...charged, states: [], open };
+  }
+
+  /** A mistake of ours costs this request an error, and nobody what it has reserved. */
+  #decide(grant: Grant, verdict: Verdict): Grant | Refusal {
+    try {
+      return this.#judge(grant, verdict);
+    } catch (error) {
+      this.#failed(error);
+      this.cancel(grant);
+      return refuse('internal_error');
+    }
   }
 
   #judge(grant: Grant, verdict: Verdict): Grant | Refusal {

@@ -296,7 +296,8 @@ describe('valkey store', () => {
 
   it('admits a thousand who ask for more tokens than there are, where a shadow limit counts them', async () => {
     const store = await open();
-    const admission = new Admission({ store: () => store, nowMs: () => clock.nowMs, nextId: name });
+    const { ifError: failed } = assert;
+    const admission = new Admission({ store: () => store, nowMs: () => clock.nowMs, nextId: name, failed });
     const caller = consumer('greedy', { limits: [limit('tokens', 5, { shadow: true }), limit('requests', 2_000)] });
     const made = request({ caller });
     const facts = { ...made.facts, maxOutputTokens: Number.MAX_SAFE_INTEGER };
