@@ -9,7 +9,7 @@ import type { Child } from './harness/child.ts';
 import { Gateway, model } from './harness/gateway.ts';
 import { HeldPod } from './harness/held-pod.ts';
 import { startIdleAgents } from './harness/idle-agents.ts';
-import { countedIn, StoreReader } from './harness/shared-store.ts';
+import { countedIn, nanoOf, StoreReader } from './harness/shared-store.ts';
 import { until } from './harness/until.ts';
 
 /** Of which all but one are asked nothing. */
@@ -114,10 +114,10 @@ suite('the store of limits is away', { timeout: 170_000 }, () => {
         const { budget, models } = await alice.usage();
         const { requests } = models.find(({ model }) => model === name) ?? {};
         const records = gateway.usageRecords();
-        const spent = records.reduce((sum, { cost }) => sum + nano(cost), 0);
+        const spent = records.reduce((sum, { cost }) => sum + nanoOf(cost), 0);
         told = JSON.stringify({ passed, counted, requests, spent, budget });
         const written = records.filter(({ model }) => model === name).length;
-        return [counted, requests, written].every(each => each === passed) && nano(budget?.spent) === spent;
+        return [counted, requests, written].every(each => each === passed) && nanoOf(budget?.spent) === spent;
       };
       await until('equal sums', async () => (await reader.leases()) === 0 && isRight(), 10_000).catch(error => {
         throw new Error(`${error.message}: ${told}`);
@@ -248,8 +248,3 @@ suite('the store of limits is away', { timeout: 170_000 }, () => {
     }
   });
 });
-
-/** Of money in decimals. */
-function nano(money: string | null | undefined): number {
-  return Math.round(Number(money ?? '0') * 1e9);
-}

@@ -20,6 +20,11 @@ export async function startGateways(count: number, options: GatewayOptions): Pro
   throw failure.reason;
 }
 
+/** Of money in decimals, 10^-9 of its currency. */
+export function nanoOf(money: string | null | undefined): number {
+  return Math.round(Number(money ?? '0') * 1e9);
+}
+
 const POLL_MS = 2;
 
 /** The counters of limits as they are in the server, asked apart from the gateways. */
