@@ -120,8 +120,8 @@ export const INFERENCE_GATEWAY_RULES: Readonly<Record<string, readonly CelRule[]
   ],
   'spec.limits.timeout': [
     {
-      rule: "duration(self) > duration('0s') && duration(self) <= duration('5s')",
-      message: 'expected a duration from 1ms to 5s',
+      rule: "duration(self) > duration('0s') && duration(self) <= duration('2s')",
+      message: 'expected a duration from 1ms to 2s',
     },
   ],
   'spec.limits.valkey': [

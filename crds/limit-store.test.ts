@@ -78,9 +78,9 @@ describe('where limits are counted', () => {
     ],
     [
       'what is none of the ways',
-      { store: 'redis', onStoreFailure: 'open', timeout: '6s' },
+      { store: 'redis', onStoreFailure: 'open', timeout: '2001ms' },
       'value spec.limits.store: expected one of `memory` or `valkey`, got `redis`',
-      'value spec.limits.timeout: expected a duration of 1ms to 5s, got `6s`',
+      'value spec.limits.timeout: expected a duration of 1ms to 2s, got `2001ms`',
       'value spec.limits.onStoreFailure: expected one of `local`, `deny` or `allow`, got `open`',
     ],
     [

@@ -5,8 +5,11 @@ import { secretKeyRef } from './secret-ref.ts';
 import { serverUrl } from './server-url.ts';
 import { expecting } from './wording.ts';
 
-/** A request that waits longer for its admission would have been better off without the store, milliseconds. */
-const MAX_TIMEOUT_MS = 5_000;
+/**
+ * A request that waits longer for its admission would have been better off without the store, milliseconds. Well below the
+ * 5 s after which Envoy gives up a request that extproc has not answered (agent/envoy): `onStoreFailure` is to decide.
+ */
+const MAX_TIMEOUT_MS = 2_000;
 
 const TLS_SCHEMES = ['valkeys', 'rediss'];
 
@@ -48,7 +51,7 @@ export const limitStoreSchema = z
       .default('memory')
       .describe('Where is counted: in the memory of each gateway, which then enforces its share, or in one Valkey.'),
     timeout: duration()
-      .refine(text => durationMs(text) <= MAX_TIMEOUT_MS, expecting('a duration of 1ms to 5s'))
+      .refine(text => durationMs(text) <= MAX_TIMEOUT_MS, expecting('a duration of 1ms to 2s'))
       .default('20ms')
       .describe('How long a request waits for the store.'),
     onStoreFailure: z

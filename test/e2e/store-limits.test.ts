@@ -45,7 +45,7 @@ suite(`${CLIENTS} clients at ${GATEWAYS} gateways that count in one store`, { ti
     gateways = await startGateways(GATEWAYS, {
       resources: [...models.map(name => model(name, endpoints)), model('held', [held.endpoint])],
       // A store on a machine as busy as this one is late now and then, which is not what is proven here.
-      gateway: countedIn(store, { rules: LIMITS, timeout: '5s', onStoreFailure: 'deny' }),
+      gateway: countedIn(store, { rules: LIMITS, timeout: '2s', onStoreFailure: 'deny' }),
       usageRecords: true,
     });
   });
