@@ -220,6 +220,21 @@ describe('guarded store', () => {
     assert.deepEqual(used, [6, 8, 0]);
   });
 
+  it('knows all that was spent, however much that was while the server was away', async () => {
+    const opened = await open('allow');
+    const { guarded, server, shared } = opened;
+    await server.kill();
+    const charges = [charge(1, 4), charge(1, 9, budget)];
+    const ids = Array.from({ length: 12_000 }, name);
+    for (const id of ids) await guarded.reserve(id, charges);
+    for (const id of ids) guarded.settle(id, charges, [3, 5]);
+    await server.restart();
+    await inUse(opened);
+    await tellAll(opened);
+    const used = await Promise.all(charges.map(each => usedShared(opened, each)));
+    assert.deepEqual([used, shared.dropped], [[36_000, 60_000], 0]);
+  });
+
   it('waits for a server that stands still no longer than the timeout, and takes back what it reserves late', async () => {
     const opened = await open('local', {}, 200);
     const { guarded, server } = opened;

@@ -1,10 +1,12 @@
 import assert from 'node:assert/strict';
 import { describe, it, mock } from 'node:test';
-import { StoreWriter } from './store-writer.ts';
+import { type StoreCharge, StoreWriter } from './store-writer.ts';
 
 /** A store that answers when told, and a writer to it. */
 function open() {
   const sent: { sequence: number; ids: string[]; ages: number[] }[] = [];
+  /** What came to each counter, and in how many parts. */
+  const added = new Map<string, { amount: number; sends: number }>();
   const clock = { ms: 1_000 };
   let away = false;
   const writer = new StoreWriter({
@@ -12,11 +14,16 @@ function open() {
     send: async (sequence, operations) => {
       sent.push({ sequence, ids: operations.map(([, id]) => id), ages: operations.map(([, , , age]) => age) });
       if (away) throw new Error('away');
+      for (const [key, , , amount] of operations.flatMap(([what, , charges]) => (what === 'add' ? charges : []))) {
+        const before = added.get(key);
+        added.set(key, { amount: (before?.amount ?? 0) + amount, sends: (before?.sends ?? 0) + 1 });
+      }
       return 0;
     },
   });
   return {
     sent,
+    added,
     writer,
     clock,
     setAway: (is: boolean) => {
@@ -121,6 +128,56 @@ describe('store writer', () => {
       sent.slice(1).flatMap(({ ids }) => ids),
       ['first', ...ids.slice(3)],
     );
+  });
+
+  it('adds up by counter what it cannot send, and loses nothing that counts until a date', async () => {
+    const { added, writer, setAway, clock } = open();
+    setAway(true);
+    const add = (...charges: StoreCharge[]) => writer.push(['add', '', charges], false);
+    for (let i = 0; i < 30_000; i++) {
+      add(['budget', 'calendar', 9e15, 2], [`tokens ${i % 3}`, 'calendar', 9e15, 1], ['minute', 'sliding', 60_000, 1]);
+      if (i % 1_000 === 999) await writer.flush();
+      clock.ms += 1;
+    }
+    const again = clock.ms;
+    setAway(false);
+    added.clear();
+    assert.equal(await writer.flush(), true);
+    assert.deepEqual(Object.fromEntries(Array.from(added, ([key, { amount }]) => [key, amount])), {
+      budget: 60_000,
+      'tokens 0': 10_000,
+      'tokens 1': 10_000,
+      'tokens 2': 10_000,
+      minute: 30_000,
+    });
+    assert.ok((added.get('minute')?.sends ?? 0) >= 29, 'by the second in which it was used');
+    assert.equal(writer.dropped, 0);
+    assert.equal(clock.ms, again);
+  });
+
+  it('keeps settlements and dated sums longer than what slides', async () => {
+    const { added, sent, writer, push, setAway, clock } = open();
+    setAway(true);
+    push('settled');
+    for (let i = 0; i < 15_000; i++) {
+      writer.push(
+        [
+          'add',
+          '',
+          [
+            [`${i}`, 'sliding', 1_000, 1],
+            ['budget', 'calendar', 9e15, 1],
+          ],
+        ],
+        false,
+      );
+      clock.ms += 1;
+    }
+    assert.equal(writer.dropped, 4_001);
+    setAway(false);
+    assert.equal(await writer.flush(), true);
+    assert.equal(sent[0]?.ids[0], 'settled');
+    assert.deepEqual([added.get('budget')?.amount, added.get('14999')?.amount], [15_000, 1]);
   });
 
   it('sends nothing once it is closed', async () => {

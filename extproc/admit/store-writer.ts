@@ -1,3 +1,5 @@
+import { LateCharges } from './late-charges.ts';
+
 /** What a shared store is told without waiting for its answer, as `settle.lua` reads it. */
 type StoreOperation = readonly [...Told, ageMs: number];
 type Told = readonly [what: 'settle' | 'release' | 'add', id: string, charges: readonly StoreCharge[]];
@@ -7,8 +9,10 @@ export type StoreCharge = readonly [key: string, window: string, term: number, a
 const BATCH_MS = 50;
 /** A batch blocks the store for a millisecond or two. */
 const MAX_BATCH = 200;
-/** Some seconds of a busy agent, or all the streams that it can have. */
+/** All the streams that an agent can have. */
 const MAX_QUEUE = 10_000;
+/** With so many before it, which is seconds of a busy agent, what is added is added up first. */
+const MANY = 1_000;
 const RETRY_MS = 250;
 
 interface Waiting {
@@ -25,13 +29,14 @@ interface StoreWriterOptions {
 
 /**
  * Sends operations in batches, in order and one at a time, each again until the store has answered it. Batches are
- * numbered, by which the store knows one that it has carried out already. With more in the queue than it holds, the
- * oldest are dropped.
+ * numbered, by which the store knows one that it has carried out already. While the store is away, what is added is added
+ * up by counter; of settlements and releases, if there are more than the queue holds, the oldest are dropped.
  */
 export class StoreWriter {
   readonly #send: StoreWriterOptions['send'];
   readonly #elapsedMs: () => number;
   readonly #queue: Waiting[] = [];
+  readonly #late = new LateCharges();
   /** Taken off the queue and not answered. */
   #batch: readonly Waiting[] | undefined;
   #sequence = 0;
@@ -48,16 +53,12 @@ export class StoreWriter {
 
   /** Operations that the store will never hear of, and charges that it could not count. */
   get dropped(): number {
-    return this.#dropped;
+    return this.#dropped + this.#late.dropped;
   }
 
   /** `soon`: with what else this turn of the event loop brings, since somebody may be waiting for its effect. */
   push(told: Told, soon: boolean): void {
-    this.#queue.push({ told, sinceMs: this.#elapsedMs() });
-    if (this.#queue.length > MAX_QUEUE) {
-      this.#queue.shift();
-      this.#dropped++;
-    }
+    this.#keep(told, this.#elapsedMs());
     if (soon && !this.#soon) {
       this.#soon = true;
       setImmediate(() => {
@@ -71,7 +72,7 @@ export class StoreWriter {
 
   /** Sends all that is there. Resolves with whether the store has it; what it does not have is tried again. */
   async flush(): Promise<boolean> {
-    while (this.#batch !== undefined || this.#queue.length > 0) {
+    while (this.#batch !== undefined || this.#isLeft()) {
       this.#sending ??= this.#sendNext();
       if (!(await this.#sending)) return false;
     }
@@ -84,12 +85,36 @@ export class StoreWriter {
     clearTimeout(this.#timer);
   }
 
+  #keep(told: Told, sinceMs: number): void {
+    const [what, , charges] = told;
+    if (what === 'add' && this.#queue.length >= MANY) {
+      for (const charge of charges) this.#late.add(charge, sinceMs);
+      return;
+    }
+    this.#queue.push({ told, sinceMs });
+    if (this.#queue.length <= MAX_QUEUE) return;
+    this.#queue.shift();
+    this.#dropped++;
+  }
+
+  #isLeft(): boolean {
+    return this.#queue.length + this.#late.size > 0;
+  }
+
+  #take(): Waiting[] {
+    const some = this.#queue.splice(0, MAX_BATCH);
+    for (const { charge, sinceMs } of this.#late.take(MAX_BATCH - some.length)) {
+      some.push({ told: ['add', '', [charge]], sinceMs });
+    }
+    return some;
+  }
+
   async #sendNext(): Promise<boolean> {
     clearTimeout(this.#timer);
     this.#timer = undefined;
     if (this.#batch === undefined) {
       this.#sequence++;
-      this.#batch = this.#queue.splice(0, MAX_BATCH);
+      this.#batch = this.#take();
     }
     const nowMs = this.#elapsedMs();
     const age = (sinceMs: number) => Math.max(0, Math.round(nowMs - sinceMs));
@@ -105,7 +130,7 @@ export class StoreWriter {
     } finally {
       this.#sending = undefined;
       if (this.#batch !== undefined) this.#wake(RETRY_MS);
-      else if (this.#queue.length > 0) this.#wake(0);
+      else if (this.#isLeft()) this.#wake(0);
     }
   }
 
