@@ -4,7 +4,7 @@ import { isRefusal, type Refusal, refuse } from '../errors/refusal.ts';
 import type { Gateway } from '../proto/gen/fairlead/v1/table_pb.js';
 import { accessibleModel, visibleKey } from './accessible-model.ts';
 import type { Admission } from './admit/admission.ts';
-import { consultedLimits, type Grant } from './admit/grant.ts';
+import type { Grant } from './admit/grant.ts';
 import { jsonAnswer, refusalAnswer } from './answers.ts';
 import type { EndpointLoad } from './endpoint-load/endpoint-load.ts';
 import { guard } from './guard.ts';
@@ -15,16 +15,14 @@ import { verifiedTokens } from './identity/token-claims.ts';
 import type { ModelEntry, ModelIndex } from './models/model-index.ts';
 import type { Ledger } from './outcome/ledger.ts';
 import { ownAnswer } from './own-answers.ts';
-import type { CandidateView } from './pick/candidate-view.ts';
 import { chooseStrategy } from './pick/choose-strategy.ts';
-import { chosenNames, explanation } from './pick/explanation.ts';
 import type { Picker } from './pick/picker.ts';
+import { pickEndpoint } from './pick-endpoint.ts';
 import { checkContextLength } from './request/context-length.ts';
 import { refuseModelType, serves } from './request/endpoints.ts';
 import { type InferenceHead, readHead } from './request/head.ts';
 import { agree } from './request/model-name.ts';
 import { readBody } from './request/read-body.ts';
-import { type EstimatedTokens, estimateTokens } from './request/request-facts.ts';
 import { parseTarget, type Target } from './request/target.ts';
 import { type InferenceRequest, type PickedRequest, routingOf } from './routing.ts';
 import { decodeProcessingRequest, type RequestHeadersMessage } from './server/decode.ts';
@@ -60,10 +58,14 @@ export class Exchange implements ExchangeHandler {
   readonly #stream: ExchangeStream;
   /** The part of the request that comes next. */
   #awaited: 'request_headers' | 'request_body' | undefined = 'request_headers';
+  /** Kept until an endpoint is picked, as who asks is told by it once more where the table changes. */
+  #headers: RequestHeadersMessage | undefined;
   #head: InferenceHead | undefined;
   #dialect: ErrorDialect = 'openai';
   /** Known from the headers on, of all that ask for more than whether the gateway is ready. */
   #caller: Caller | undefined;
+  /** Revision of the table by which the caller was identified, and his model found. */
+  #revision = -1;
   /** Public id of the model that the request is for, once that is known: a refusal is counted as that model's. */
   #model: string | undefined;
   /** Set once an endpoint is reserved. */
@@ -130,7 +132,9 @@ export class Exchange implements ExchangeHandler {
     if (target.kind === 'ready') return this.#reply({ status: 'ok', table: this.#plane.models.version });
     const caller = this.#identify(message, gateway);
     if (isRefusal(caller)) return this.#refuse(caller);
+    this.#headers = message;
     this.#caller = caller;
+    this.#revision = this.#plane.models.revision;
     if (target.kind !== 'inference') return this.#answer(target, caller, gateway);
     this.#dialect = target.endpoint.dialect;
     const head = this.#acceptHead(target, headers, caller, gateway);
@@ -181,27 +185,48 @@ export class Exchange implements ExchangeHandler {
       admission.cancel(answer);
       return this.#refuse(picked);
     }
+    this.#id = picked.id;
+    this.#headers = undefined;
     this.#stream.send(encodeRouting(routingOf(picked, load)));
     ledger.tally.picked(nowMs() - startedMs);
   }
 
   #pickFor(request: InferenceRequest, grant: Grant, nowMs: number): PickedRequest | Refusal {
     try {
-      return this.#pick(request, grant, nowMs);
+      const current = this.#renew(request);
+      return isRefusal(current) ? current : pickEndpoint(this.#plane, current, grant, nowMs);
     } catch (error) {
       this.#plane.admission.cancel(grant);
       throw error;
     }
   }
 
+  /**
+   * The request by the table of now: since its limits were asked for its caller may have gone, or an endpoint, whose
+   * place another model's may have taken.
+   */
+  #renew(request: InferenceRequest): InferenceRequest | Refusal {
+    if (this.#revision === this.#plane.models.revision) return request;
+    const renewed = this.#resolve(request);
+    if (isRefusal(renewed) || renewed.entry.key === request.entry.key) return renewed;
+    return refuse('gateway_unavailable', { message: 'The name now is of another model. Try again.' });
+  }
+
   /** The whole request: what its body says, for which model, by which strategy. */
   #read(body: Uint8Array): InferenceRequest | Refusal {
     const { gateway } = this.#plane.models;
     const head = this.#head;
-    const caller = this.#caller;
-    if (gateway === undefined || head === undefined || caller === undefined) return refuse('gateway_unavailable');
+    if (gateway === undefined || head === undefined) return refuse('gateway_unavailable');
     const facts = readBody(head, body, gateway);
-    if (isRefusal(facts)) return facts;
+    return isRefusal(facts) ? facts : this.#resolve({ gateway, head, body, facts });
+  }
+
+  /** Who asks for which model, and how that is chosen for, by the table of now. */
+  #resolve(asked: Pick<InferenceRequest, 'gateway' | 'head' | 'body' | 'facts'>): InferenceRequest | Refusal {
+    const { head, body, facts } = asked;
+    const { gateway = asked.gateway } = this.#plane.models;
+    const caller = this.#callerNow(gateway);
+    if (isRefusal(caller)) return caller;
     const name = agree(head.model, facts.model?.value, this.#keyOf) ?? refuse('missing_model', { param: 'model' });
     if (typeof name === 'object') return name;
     const entry = this.#findModel(name, head, caller);
@@ -213,6 +238,18 @@ export class Exchange implements ExchangeHandler {
     );
   }
 
+  /** Who calls, identified again where the table has changed: his key may be withdrawn, or his models be others. */
+  #callerNow(gateway: Gateway): Caller | Refusal {
+    const { revision } = this.#plane.models;
+    if (this.#headers === undefined) return refuse('gateway_unavailable');
+    if (this.#caller !== undefined && this.#revision === revision) return this.#caller;
+    const caller = this.#identify(this.#headers, gateway);
+    if (isRefusal(caller)) return caller;
+    this.#caller = caller;
+    this.#revision = revision;
+    return caller;
+  }
+
   readonly #keyOf = (name: string): string | undefined =>
     this.#caller && visibleKey(this.#plane.models, name, this.#caller);
 
@@ -221,61 +258,6 @@ export class Exchange implements ExchangeHandler {
     if (isRefusal(entry)) return entry;
     this.#model = entry.model.id;
     return serves(head.endpoint, entry.model.type) ? entry : refuseModelType(head.endpoint, entry.model.type);
-  }
-
-  /** Picks, and reserves in the same turn, so that the next pick sees this one. */
-  #pick(request: InferenceRequest, grant: Grant, nowMs: number): PickedRequest | Refusal {
-    const { picker, models, log, nextId } = this.#plane;
-    const { caller, head, entry, strategy } = request;
-    const tokens = estimateTokens(head.endpoint, request.body.length, request.facts);
-    const mayExplain = caller.consumer?.consumer.explainAllowed || models.gateway?.explainAllowed;
-    const explained = head.explain && mayExplain === true;
-    const seen = explained || log.isLevelEnabled('debug') ? picker.explain(entry, strategy, nowMs) : undefined;
-    const pick = picker.pick(entry, strategy, tokens, nowMs);
-    if (pick === undefined) return refuseUnready(entry);
-    const picked = { ...request, id: nextId(), pick, grant };
-    this.#reserve(picked, tokens, nowMs);
-    if (seen !== undefined) this.#logPick(picked, seen);
-    return {
-      ...picked,
-      explanation: explained && seen ? explanation(strategy, seen, pick, consultedLimits(grant)) : undefined,
-    };
-  }
-
-  #reserve(
-    { id, caller, head, entry, pick, facts, grant }: Omit<PickedRequest, 'explanation'>,
-    tokens: EstimatedTokens,
-    startedMs: number,
-  ): void {
-    const { load, ledger } = this.#plane;
-    const { backend, slots: candidates } = pick;
-    const [first = 0] = candidates;
-    const reservation = load.reserve(first, tokens.promptTokens + tokens.outputTokens, startedMs);
-    const { endpoint } = head;
-    const { stream } = facts;
-    const reserved = { grant, candidates, reservation, ...tokens };
-    ledger.open({ id, caller, endpoint, entry, backend, ...reserved, stream, startedMs });
-    this.#id = id;
-  }
-
-  /** The decision log: what was known and what was chosen. */
-  #logPick(
-    { id, entry, strategy, pick }: Omit<PickedRequest, 'explanation'>,
-    candidates: readonly CandidateView[],
-  ): void {
-    const { load, log } = this.#plane;
-    log.debug({
-      event: 'pick.decided',
-      id,
-      model: entry.model.id,
-      key: entry.key,
-      strategy,
-      backend: pick.backend.config.name,
-      chosen: chosenNames(pick),
-      // Names of endpoints listed by address are their places in a list: another model may call them otherwise.
-      addresses: pick.slots.map(slot => load.address(slot)),
-      candidates,
-    });
   }
 
   #answer(target: Exclude<Target, { kind: 'inference' | 'ready' }>, caller: Caller, gateway: Gateway): void {
@@ -293,8 +275,4 @@ export class Exchange implements ExchangeHandler {
     const about = { model: this.#model, consumer: this.#caller?.name };
     this.#stream.send(encodeImmediate(refusalAnswer(refusal, this.#dialect, about)));
   }
-}
-
-function refuseUnready({ model }: ModelEntry): Refusal {
-  return refuse('no_ready_endpoints', { message: `No endpoint of ${model.id} is ready now. Try again shortly.` });
 }

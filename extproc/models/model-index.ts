@@ -35,6 +35,7 @@ export class ModelIndex {
   #sorted: readonly ModelEntry[] = [];
   #gateway: Gateway | undefined;
   #version = '';
+  #revision = 0;
   #receivedAtMs = 0;
 
   constructor(load: EndpointLoad) {
@@ -66,6 +67,11 @@ export class ModelIndex {
     return this.#byKey.has(key);
   }
 
+  /** Another number after each change: what was looked up under the same one holds still. */
+  get revision(): number {
+    return this.#revision;
+  }
+
   /** All models, sorted by public id, then by key. */
   list(): readonly ModelEntry[] {
     return this.#sorted;
@@ -82,6 +88,7 @@ export class ModelIndex {
 
   /** Takes over a new version. A delta without a gateway leaves the one there is. */
   apply(delta: TableDelta): void {
+    this.#revision++;
     for (const [name, group] of delta.endpoints) this.#listings.set(name, group);
     for (const name of delta.removedEndpoints) this.#listings.remove(name);
     for (const [key, model] of delta.models) this.#byKey.set(key, this.#entry(key, model));
