@@ -152,7 +152,12 @@ class ClusterReader {
     this.#watches.follow(references);
     if (resolved === undefined) return undefined;
     const referring = this.#watches.settled
-      ? { gateways, closed, consumers, secrets: this.#secrets.read(references, key => this.#watches.look(key)) }
+      ? {
+          gateways,
+          closed,
+          consumers,
+          secrets: this.#secrets.read(references, (key, keys) => this.#watches.look(key, keys)),
+        }
       : this.#last?.state;
     // What was only not read yet takes nothing away: neither from an operator that begins, nor a listener's
     // certificate or a caller's key.

@@ -12,6 +12,8 @@ interface SecretWatchesOptions {
   /** Something that `look` shows is different. */
   readonly onChange: () => void;
   readonly onEvent: (event: ListWatchEvent) => void;
+  /** How long one that cannot be read for the moment is waited for, milliseconds. */
+  readonly patienceMs?: number;
 }
 
 type SecretData = Readonly<Record<string, Uint8Array>>;
@@ -19,12 +21,22 @@ type SecretData = Readonly<Record<string, Uint8Array>>;
 interface SecretWatch {
   readonly keys: ReadonlySet<string>;
   readonly replica: Replica<SecretData>;
-  /** Why it could not be read the last time, until it is. */
-  failure: { readonly forbidden: boolean } | undefined;
+  /** Why it could not be read the last time, until it is: what trying again soon would not change. */
+  failure: 'forbidden' | 'absent' | undefined;
+  /** Was waited for long enough. */
+  overdue: boolean;
+  /** The watch that it takes the place of once it knows more. */
+  before: SecretWatch | undefined;
   stop(): void;
 }
 
-const FORBIDDEN = 403;
+const FAILURES: ReadonlyMap<number | undefined, SecretWatch['failure']> = new Map([
+  [403, 'forbidden'],
+  [404, 'absent'],
+]);
+
+/** An API server that is busy answers by then; nothing else of what is declared is told for longer, milliseconds. */
+const PATIENCE_MS = 30_000;
 
 /**
  * Watches single Secrets by their name, for as long as something refers to them. Nobody else's are asked for, so that
@@ -41,28 +53,34 @@ export class SecretWatches {
 
   /** Follows exactly these from now on. */
   follow(references: SecretReferences): void {
-    for (const [key, { keys, stop }] of this.#watches) {
-      const wanted = references.get(key);
-      if (wanted?.symmetricDifference(keys).size === 0) continue;
+    for (const [key, { stop }] of this.#watches) {
+      if (references.has(key)) continue;
       stop();
       this.#watches.delete(key);
     }
-    for (const [key, keys] of references) if (!this.#watches.has(key)) this.#watches.set(key, this.#begin(key, keys));
+    for (const [key, keys] of references) {
+      const watch = this.#watches.get(key);
+      if (watch === undefined || !keys.isSubsetOf(watch.keys)) this.#watches.set(key, this.#begin(key, keys, watch));
+    }
   }
 
-  /** Whether each was read, or could not be. */
+  /** Whether each was read, or cannot be: what a busy API server did not tell yet is not known to be absent. */
   get settled(): boolean {
-    return [...this.#watches.values()].every(({ replica, failure }) => replica.synced || failure !== undefined);
+    return [...this.#watches.values()].every(
+      ({ replica, failure, overdue }) => replica.synced || failure !== undefined || overdue,
+    );
   }
 
-  /** What is known of one that is followed; undefined while nothing is. */
-  look(key: string): SecretContent | undefined {
-    const watch = this.#watches.get(key);
+  /** What is known of some keys of one that is followed; undefined while nothing is. */
+  look(key: string, keys: ReadonlySet<string>): SecretContent | undefined {
+    let watch = this.#watches.get(key);
+    while (watch?.replica.synced === false && watch.before !== undefined) watch = watch.before;
     if (watch?.replica.synced) {
       const data = watch.replica.values.get(key);
-      return data === undefined ? { failure: 'not found' } : { data };
+      return data === undefined ? { failure: 'not found' } : { data: usedData(data, keys) };
     }
-    if (!watch?.failure?.forbidden) return undefined;
+    if (watch?.failure === 'absent') return { failure: 'not found' };
+    if (watch?.failure !== 'forbidden') return undefined;
     const [namespace] = key.split('/');
     const need = `verbs list and watch on secrets in namespace ${namespace}`;
     return { failure: `the operator may not read it: give its ServiceAccount a Role with the ${need}` };
@@ -73,26 +91,46 @@ export class SecretWatches {
     await Promise.all(this.#following);
   }
 
-  #begin(key: string, keys: ReadonlySet<string>): SecretWatch {
-    const { api, signal, onChange, onEvent } = this.#options;
+  /** @param replaced goes on until the new watch knows what it knew */
+  #begin(key: string, keys: ReadonlySet<string>, replaced: SecretWatch | undefined): SecretWatch {
+    const { api, signal, onChange, onEvent, patienceMs = PATIENCE_MS } = this.#options;
     const stopped = new AbortController();
     const replica = new Replica(keepUsed(keys));
-    const watch: SecretWatch = { keys, replica, failure: undefined, stop: () => stopped.abort() };
+    const patience = setTimeout(() => {
+      watch.overdue = true;
+      onChange();
+    }, patienceMs).unref();
+    const watch: SecretWatch = {
+      ...{ keys, replica, failure: undefined, overdue: false, before: replaced },
+      stop: () => {
+        clearTimeout(patience);
+        stopped.abort();
+        watch.before?.stop();
+        watch.before = undefined;
+      },
+    };
     const following = followCollection({
       api,
       collection: secretNamed(key),
       replica,
       signal: AbortSignal.any([signal, stopped.signal]),
-      onChange,
+      onChange: () => {
+        watch.before?.stop();
+        watch.before = undefined;
+        onChange();
+      },
       onEvent: event => {
         onEvent(event);
         if (event.event !== 'source.interrupted') return;
-        const forbidden = event.code === FORBIDDEN;
-        const changed = watch.failure?.forbidden !== forbidden;
-        watch.failure = { forbidden };
+        const failure = FAILURES.get(event.code);
+        const changed = watch.failure !== failure;
+        watch.failure = failure;
         if (changed) onChange();
       },
-    }).finally(() => this.#following.delete(following));
+    }).finally(() => {
+      clearTimeout(patience);
+      this.#following.delete(following);
+    });
     this.#following.add(following);
     return watch;
   }
