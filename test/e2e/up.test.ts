@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
 import {
   existsSync,
   mkdirSync,
@@ -184,9 +185,13 @@ suite('fairlead up', () => {
     await until('a port', () => held.listening);
     up.write('models.yaml', [model('m', [`127.0.0.1:${(held.address() as { port: number }).port}`])]);
     await up.untilShown('~ m  1/1');
-    const connected = new Promise(resolve => held.once('connection', resolve));
-    const asked = up.chat('m').catch(() => 'cut');
-    await connected;
+    const connected = once(held, 'connection').then(() => true);
+    let asked: Promise<unknown> = Promise.resolve();
+    // The terminal tells of a change before requests follow it: one that comes in between is answered at once.
+    await until('a request that is held', () => {
+      asked = up.chat('m').catch(() => 'cut');
+      return Promise.race([connected, asked.then(() => false)]);
+    });
     up.process.kill('SIGINT');
     await up.untilShown('Stopping');
     assert.equal(await up.end('SIGTERM'), 143);
