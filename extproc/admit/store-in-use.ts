@@ -89,11 +89,13 @@ export class StoreInUse {
   /** Follows the table from now on. What is reserved by then is settled where it was reserved. */
   follow({ valkey, onFailure, timeoutMs }: LimitStoreSettings): void {
     const last = this.#shared;
+    const store =
+      valkey && ('missing' in valkey ? new MissingStore(new StoreUnavailable(valkey.missing)) : connect(valkey));
+    if (last?.store instanceof MissingStore) last.store.replaceBy(store);
     this.#before = this.counts;
     this.#shared = undefined;
     if (last !== undefined) this.#retire(last);
-    if (valkey === undefined) return this.#options.onChange(undefined);
-    const store = 'missing' in valkey ? new MissingStore(new StoreUnavailable(valkey.missing)) : connect(valkey);
+    if (store === undefined) return this.#options.onChange(undefined);
     const { local } = this;
     // One that is being replaced does not speak for the one in use.
     const onChange = (failure: string | undefined) => {
