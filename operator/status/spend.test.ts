@@ -5,7 +5,7 @@ import fc from 'fast-check';
 import { consumerStatusSchema, type StatusDocument } from '../../crds/status.ts';
 import { type BudgetState, BudgetStateSchema, NodeReportSchema } from '../../proto/gen/fairlead/v1/report_pb.js';
 import type { ConnectedAgent } from '../publish/publisher.ts';
-import { isExhausted, nextSpend, reportedBudgets } from './spend.ts';
+import { isExhausted, nextSpend, reportedBudgets, type Spend } from './spend.ts';
 import { transitions } from './transitions.ts';
 
 const NANO = 1_000_000_000n;
@@ -23,7 +23,10 @@ function agent(nodeId: string, ...budgets: readonly BudgetState[]): ConnectedAge
   return { nodeId, report: create(NodeReportSchema, { nodeId, budgets: [...budgets] }), refused: [] };
 }
 
-const spent = (reported: BudgetState) => nextSpend(undefined, reported, 0).spend ?? assert.fail();
+const budget = { amount: '10.00', currency: 'EUR', period: 'month', timeZone: 'UTC', warnAt: 80 } as const;
+const next = (before: Spend | undefined, reported: BudgetState | undefined, quietMs: number) =>
+  nextSpend(before, reported, { quietMs, nowMs: JANUARY_MS, budget });
+const spent = (reported: BudgetState) => next(undefined, reported, 0).spend ?? assert.fail();
 
 test('of what agents report the latest counts', () => {
   const first = state(9n * NANO);
@@ -56,19 +59,35 @@ test('sums are told exactly', () => {
 test('the first of a period and its end are told at once, what is between at its pace', () => {
   const before = spent(state(8n * NANO));
   const grown = state(9n * NANO);
-  assert.deepEqual(nextSpend(before, grown, 10_000), { spend: before, waitMs: 20_000 });
-  assert.equal(nextSpend(before, grown, 30_000).spend?.amount, '9.00');
-  assert.equal(nextSpend(before, state(10n * NANO), 0).spend?.amount, '10.00');
-  assert.equal(nextSpend(before, state(8n * NANO, 'february'), 0).spend?.periodEnd, '2026-03-01T00:00:00Z');
-  assert.deepEqual(nextSpend(before, state(8n * NANO), 0), { spend: before, waitMs: undefined });
+  assert.deepEqual(next(before, grown, 10_000), { spend: before, waitMs: 20_000 });
+  assert.equal(next(before, grown, 30_000).spend?.amount, '9.00');
+  assert.equal(next(before, state(10n * NANO), 0).spend?.amount, '10.00');
+  assert.equal(next(before, state(8n * NANO, 'february'), 0).spend?.periodEnd, '2026-03-01T00:00:00Z');
+  assert.deepEqual(next(before, state(8n * NANO), 0), { spend: before, waitMs: undefined });
   const exhausted = spent(state(10n * NANO));
-  assert.equal(nextSpend(exhausted, grown, 0).spend, exhausted, 'a reservation that was given back is no news');
+  assert.equal(next(exhausted, grown, 0).spend, exhausted, 'a reservation that was given back is no news');
 });
 
-test('what is below its threshold again is said no more, after a while', () => {
-  const before = spent(state(8n * NANO));
-  assert.equal(nextSpend(before, undefined, 29_999).spend, before);
-  assert.equal(nextSpend(before, undefined, 30_000).spend, undefined);
+test('of which nothing is reported any more, what was said holds until its period ends or the budget is another', () => {
+  const before = spent(state(10n * NANO));
+  const told = (nowMs: number, now: Parameters<typeof nextSpend>[2]['budget']) =>
+    nextSpend(before, undefined, { quietMs: 60_000, nowMs, budget: now });
+  assert.equal(told(FEBRUARY_MS - 1, budget).spend, before);
+  assert.equal(told(FEBRUARY_MS - 1, budget).waitMs, 1);
+  assert.equal(told(JANUARY_MS, budget).waitMs, 3_600_000, 'no timer runs for a month');
+  assert.equal(told(FEBRUARY_MS, budget).spend, undefined);
+  for (const another of [undefined, { ...budget, amount: '20' }, { ...budget, currency: 'USD' }]) {
+    assert.equal(told(JANUARY_MS, another).spend, undefined);
+  }
+});
+
+test('what is no time and no sum is not heard', () => {
+  const good = state(9n * NANO);
+  const largest = 2n ** 63n - 1n;
+  for (const odd of [{ periodEndMs: largest }, { periodEndMs: -largest }, { spent: -1n }, { amount: -1n }]) {
+    const reported = reportedBudgets([agent('a', { ...good, ...odd, periodStartMs: largest }), agent('b', good)]);
+    assert.equal(reported?.get('ml/a')?.spent, good.spent);
+  }
 });
 
 test('each passing is one Event a period', () => {

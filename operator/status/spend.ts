@@ -1,3 +1,5 @@
+import type { ConsumerSpec } from '../../crds/consumer.ts';
+import { nanoOf } from '../../crds/money.ts';
 import type { StatusDocument } from '../../crds/status.ts';
 import type { BudgetState } from '../../proto/gen/fairlead/v1/report_pb.js';
 import type { ConnectedAgent } from '../publish/publisher.ts';
@@ -7,6 +9,11 @@ export type Spend = NonNullable<StatusDocument['spend']>;
 
 /** How often it is written anew while it only grows, milliseconds. */
 const PACE_MS = 30_000;
+
+/** A timer may run for 24 days at most, and clocks are set; milliseconds. */
+const MAX_WAIT_MS = 3_600_000;
+/** Years have four digits in the API. */
+const LAST_TIME_MS = BigInt(Date.UTC(9999, 11, 31));
 
 const NANO_DIGITS = 9;
 const MIN_DIGITS = 2;
@@ -20,10 +27,16 @@ export function reportedBudgets(agents: readonly ConnectedAgent[]): ReadonlyMap<
   if (reports.length === 0) return undefined;
   const budgets = new Map<string, BudgetState>();
   for (const state of reports.flatMap(({ budgets }) => budgets)) {
+    if (!canBeTold(state)) continue;
     const known = budgets.get(state.consumer);
     if (known === undefined || isFurther(state, known)) budgets.set(state.consumer, state);
   }
   return budgets;
+}
+
+/** An agent of another version may say anything; what is no sum or no time is as good as not said. */
+function canBeTold({ spent, amount, periodEndMs }: BudgetState): boolean {
+  return spent >= 0n && amount >= 0n && periodEndMs >= 0n && periodEndMs <= LAST_TIME_MS;
 }
 
 function isFurther(one: BudgetState, other: BudgetState): boolean {
@@ -38,18 +51,39 @@ export interface NextSpend {
   readonly waitMs: number | undefined;
 }
 
+interface SpendMoment {
+  /** Since what was said before, milliseconds. */
+  readonly quietMs: number;
+  /** Milliseconds since the epoch. */
+  readonly nowMs: number;
+  /** As it is declared; undefined where there is none. */
+  readonly budget: ConsumerSpec['budget'];
+}
+
 /**
  * What to say of a budget, given what was said before.
  *
- * @param reported undefined for one of which nothing is reported: it is below its threshold
- * @param quietMs since what was said before
+ * @param reported undefined for one of which nothing is reported, as by agents that have just begun: what was said holds
+ *   for its period and its budget
  */
-export function nextSpend(before: Spend | undefined, reported: BudgetState | undefined, quietMs: number): NextSpend {
+export function nextSpend(
+  before: Spend | undefined,
+  reported: BudgetState | undefined,
+  { quietMs, nowMs, budget }: SpendMoment,
+): NextSpend {
+  if (reported === undefined && before !== undefined && isOf(before, budget)) {
+    const leftMs = Date.parse(before.periodEnd) - nowMs;
+    if (leftMs > 0) return { spend: before, waitMs: Math.min(leftMs, MAX_WAIT_MS) };
+  }
   const now = reported === undefined ? undefined : spendOf(reported);
   if (sameSpend(before, now)) return { spend: before, waitMs: undefined };
   return isNews(before, now) || quietMs >= PACE_MS
     ? { spend: now, waitMs: undefined }
     : { spend: before, waitMs: PACE_MS - quietMs };
+}
+
+function isOf({ limit, currency }: Spend, budget: ConsumerSpec['budget']): boolean {
+  return budget !== undefined && budget.currency === currency && textOfNano(nanoOf(budget.amount)) === limit;
 }
 
 /** Whether the budget is used up. */

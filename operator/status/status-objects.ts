@@ -1,3 +1,4 @@
+import type { ConsumerSpec } from '../../crds/consumer.ts';
 import type { Plan } from '../plan/plan.ts';
 import type { ModelStatus, ResourceStatus } from '../plan/resource-status.ts';
 import { type ClusterState, type Declared, objectKey } from '../source/cluster-state.ts';
@@ -24,6 +25,8 @@ export interface StatusObject extends Regarding {
   /** The generation that `source` is about. */
   readonly generation: number;
   readonly source: StatusSource;
+  /** Of a Consumer that has one. */
+  readonly budget?: ConsumerSpec['budget'];
 }
 
 /** All of them. Resources that come from files are none. */
@@ -39,7 +42,10 @@ export function* statusObjects({ plan, reading }: PlannedCluster): Generator<Sta
     if (origin.kind === 'object' && refusedUids.has(origin.uid)) continue;
     yield* planned('InferenceGateway', declared, plan.gatewayStatuses);
   }
-  for (const declared of state.consumers.values()) yield* planned('Consumer', declared, plan.consumerStatuses);
+  for (const declared of state.consumers.values()) {
+    const { budget } = declared.spec;
+    for (const object of planned('Consumer', declared, plan.consumerStatuses)) yield { ...object, budget };
+  }
   for (const object of refused) {
     const { kind, namespace, name, uid, generation } = object;
     const key = objectKey(object);

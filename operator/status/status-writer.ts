@@ -163,7 +163,11 @@ export class StatusWriter {
     // Without any report, as after a change of leader, what was said stays.
     if (this.#budgets === undefined) return;
     const reported = this.#budgets.get(tracked.object.key);
-    const { spend, waitMs } = nextSpend(tracked.spend, reported, nowMs - tracked.spendSinceMs);
+    const { spend, waitMs } = nextSpend(tracked.spend, reported, {
+      quietMs: nowMs - tracked.spendSinceMs,
+      nowMs: Date.now(),
+      budget: tracked.object.budget,
+    });
     if (waitMs !== undefined) this.#lookIn(waitMs);
     if (spend === tracked.spend) return;
     tracked.spend = spend;
@@ -220,7 +224,10 @@ export class StatusWriter {
       this.#options.onEvent({ event: 'status.written', resource: `${object.kind} ${object.key}` });
       this.#applied(uidOf(answered) ?? uid, document);
       if (uidOf(answered) === uid) {
-        for (const transition of transitions(written, document)) this.#tell(object, transition);
+        for (const transition of transitions(written, document)) {
+          if (transition.reason !== 'BudgetExhausted' || isNewlyExhausted(tracked, document))
+            this.#tell(object, transition);
+        }
       } else tracked.gone = true;
       return { kind: 'done' };
     }
@@ -276,6 +283,14 @@ const BUDGET_EVENTS: ReadonlyMap<string, 'budget.warning' | 'budget.exhausted'> 
   ['BudgetWarning', 'budget.warning'],
   ['BudgetExhausted', 'budget.exhausted'],
 ]);
+
+/** A reservation that is given back makes room for a while; that it is used up again is no news in a period. */
+function isNewlyExhausted(tracked: Tracked, { spend }: StatusDocument): boolean {
+  const exhausted = `${spend?.periodEnd} ${spend?.limit} ${spend?.currency}`;
+  const isNew = tracked.toldExhausted !== exhausted;
+  tracked.toldExhausted = exhausted;
+  return isNew;
+}
 
 function uidOf(object: unknown): string | undefined {
   const { uid } = fieldsOf(fieldsOf(object).metadata);

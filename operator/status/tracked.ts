@@ -18,6 +18,8 @@ export interface Tracked {
   /** Of a Consumer, what is told of its budget, and since when. */
   spend: Spend | undefined;
   spendSinceMs: number;
+  /** The period and the budget that were last told to be used up; empty before. */
+  toldExhausted: string;
   /** The API server knows it no more; the next state will tell. */
   gone: boolean;
 }
@@ -33,6 +35,7 @@ export function newlyTracked(object: StatusObject, written: StatusDocument | und
     madeFrom: [],
     spend: written?.spend,
     spendSinceMs: nowMs,
+    toldExhausted: '',
     gone: false,
   };
 }
