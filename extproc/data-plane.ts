@@ -70,6 +70,8 @@ export async function runDataPlane(options: DataPlaneOptions): Promise<void> {
   if (!signal.aborted) await once(signal, 'abort');
   clearInterval(expiring);
   await transport.drain();
+  guard(log, 'ledger.failed', () => plane.ledger.settleAwaiting());
+  // Only now: they are told what was settled.
   await Promise.all([plane.store.close(), counters?.close(), usage?.close()]);
 }
 

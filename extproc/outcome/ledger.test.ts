@@ -145,6 +145,19 @@ describe('an exchange', () => {
     assert.deepEqual(requests(), ['200: 1']);
   });
 
+  it('that waits for its record is settled by its forecast when this process ends', () => {
+    for (const id of ['x1', 'x2', 'x3']) open(id, A, B);
+    for (const id of ['x2', 'x1']) ledger.ended(id);
+    ledger.settleAwaiting();
+    assert.deepEqual(settlements(), { no_record: 2 });
+    assert.deepEqual(
+      charges.map(({ tokens }) => tokens),
+      [0, 1].map(() => ({ prompt: 100, cachedPrompt: 0, completion: 200 })),
+    );
+    ledger.settleAwaiting();
+    assert.equal(charges.length, 2);
+  });
+
   it('whose record never comes is settled by its forecast, after a while and not before', () => {
     open('x', A);
     ledger.ended('x');

@@ -167,6 +167,12 @@ export class Ledger {
     this.tally.forgetGone(this.#isServed, nowMs);
   }
 
+  /** Settles by forecast all that waits for its record: this process ends, and none comes any more. */
+  settleAwaiting(): void {
+    const nowMs = this.#nowMs();
+    for (const entry of this.#awaiting.values()) this.#settleWithoutRecord(entry, nowMs);
+  }
+
   /** The last few failed attempts at an address, newest first. */
   failures(address: string): readonly FailedAttempt[] {
     return this.#failures.of(address);
