@@ -8,7 +8,8 @@ export interface UsageLog {
   close(): Promise<void>;
 }
 
-/** What waits for a disk that does not take it, bytes; beyond, records are lost. */
+const STDOUT = 1;
+/** What waits for a disk or a reader that does not take it, bytes; beyond, records are lost. */
 const MAX_WAITING_BYTES = 16_777_216;
 /** A file that failed is opened anew with the first record after this, milliseconds. */
 const REOPEN_MS = 1_000;
@@ -41,24 +42,22 @@ class FileUsageLog implements UsageLog {
       this.#failedMs = undefined;
       this.#stream = this.#open();
     }
-    if (this.#stream.writableLength > MAX_WAITING_BYTES) return this.#lost('the disk is too slow');
+    if (this.#stream.writableLength > MAX_WAITING_BYTES) return this.#lost('what they are written to is too slow');
     this.#stream.write(`${JSON.stringify(record)}\n`, error => {
       if (!error) this.#told = false;
     });
   }
 
   close(): Promise<void> {
-    const stream = this.#stream;
-    if (this.#failedMs !== undefined || stream === process.stdout) return Promise.resolve();
-    return new Promise(resolve => {
-      stream.once('close', () => resolve());
-      stream.end();
-    });
+    if (this.#failedMs !== undefined) return Promise.resolve();
+    // Called where it fails, too.
+    return new Promise(resolve => this.#stream.end(() => resolve()));
   }
 
   #open(): Writable {
-    if (this.#path === 'stdout') return process.stdout;
-    const stream = createWriteStream(this.#path, { flags: 'a' });
+    // Not process.stdout: writing to a pipe, that would wait for whoever reads it.
+    const target = this.#path === 'stdout' ? { fd: STDOUT, autoClose: false } : { flags: 'a' };
+    const stream = createWriteStream(this.#path, target);
     stream.on('error', ({ message }) => {
       this.#failedMs = performance.now();
       this.#lost(message);
