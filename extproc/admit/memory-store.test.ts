@@ -110,9 +110,23 @@ describe('memory store', () => {
     const slot = charge('slot', 1, { kind: 'held' });
     const spent = charge('spent', 1, { kind: 'calendar', startMs, endMs: startMs + 1_000 });
     store.reserve('held', [slot, spent]);
-    for (let i = 0; i < 500_010; i++) store.add([charge(`s${i}`, 1, minute)]);
-    assert.equal(store.size, 500_002);
+    for (let i = 0; i < 100_010; i++) store.add([charge(`s${i}`, 1, minute)]);
+    assert.equal(store.size, 100_002);
     assert.deepEqual([used(store, slot), used(store, spent)], [1, 1]);
+  });
+
+  it('forgets whoever called longest ago first, and nobody who calls', () => {
+    const store = storeAt({ nowMs: startMs });
+    const day: Window = { kind: 'sliding', periodMs: 86_400_000 };
+    const [steady, rare, gone] = ['steady', 'rare', 'gone'].map(key => charge(key, 1, day));
+    assert.ok(steady && rare && gone);
+    store.add([steady, rare, gone]);
+    for (let i = 1; i <= 300_000; i++) {
+      store.add([charge(`flood ${i}`, 1, day)]);
+      if (i % 100 === 0) store.reserve(`steady ${i}`, [steady]);
+      if (i % 90_000 === 0) store.add([rare]);
+    }
+    assert.deepEqual([used(store, steady), used(store, rare), used(store, gone)], [3_001, 4, 0]);
   });
 
   it('gives up a reservation after a day: what it holds is free, the rest stands', () => {
