@@ -1,4 +1,4 @@
-import type { Pricing } from '../../proto/gen/fairlead/v1/table_pb.js';
+import type { Model, Pricing } from '../../proto/gen/fairlead/v1/table_pb.js';
 import type { ConsumerEntry } from '../identity/consumer-entry.ts';
 import type { ModelEntry } from '../models/model-index.ts';
 import { type Period, periodOf, utcMonth } from './budget-period.ts';
@@ -30,6 +30,25 @@ export function accountCounters(
   }));
 }
 
+interface Account {
+  readonly period: Period;
+  readonly counters: readonly Counter[];
+}
+
+/** The latest account of each consumer at each model that it uses: keys are words that need not be put together anew. */
+const latest = new WeakMap<ConsumerEntry, WeakMap<Model, Account>>();
+
+function accountOf(consumer: ConsumerEntry, entry: ModelEntry, nowMs: number): readonly Counter[] {
+  const byModel = latest.get(consumer) ?? new WeakMap<Model, Account>();
+  latest.set(consumer, byModel);
+  const period = accountingPeriod(consumer, nowMs);
+  const known = byModel.get(entry.model);
+  if (known?.period === period) return known.counters;
+  const counters = accountCounters(consumer, entry, nowMs);
+  byModel.set(entry.model, { period, counters });
+  return counters;
+}
+
 /** What is added to those counters for one request. */
 export function accountCharges(
   consumer: ConsumerEntry,
@@ -37,9 +56,12 @@ export function accountCharges(
   amounts: Amounts,
   nowMs: number,
 ): readonly Charge[] {
-  return accountCounters(consumer, entry, nowMs)
-    .map((counter, i) => ({ counter, amount: amounts[ACCOUNTED[i] ?? 'requests'] }))
-    .filter(({ amount }) => amount > 0);
+  const charges: Charge[] = [];
+  for (const [i, counter] of accountOf(consumer, entry, nowMs).entries()) {
+    const amount = amounts[ACCOUNTED[i] ?? 'requests'];
+    if (amount > 0) charges.push({ counter, amount });
+  }
+  return charges;
 }
 
 /** Sums of two currencies are two sums; what is free has none. */

@@ -162,7 +162,10 @@ export class Admission {
   }
 
   /** The grant as it will be if the store agrees. */
-  #draft({ caller, entry, endpoint, gateway, body, facts }: AdmissionRequest): Grant {
+  #draft(request: AdmissionRequest): Grant {
+    const { caller, entry, endpoint, gateway, body, facts } = request;
+    const isUncounted = caller.consumer === undefined && entry.model.pricing === undefined;
+    if (isUncounted && !this.#book.hasRules(request)) return FREE_GRANT;
     const { pricing, maxContextLength } = entry.model;
     const tokens = this.#estimates.estimate(entry.key, endpoint, body.length, facts, maxContextLength);
     const media = pricing === undefined ? NO_MEDIA : pricedMedia(endpoint, body, facts);
@@ -170,8 +173,7 @@ export class Admission {
     const reserved = { requests: 1, ...tokens, nano: pricing === undefined ? 0 : priceOf(pricing, used) };
     const subject = { caller, entry, endpoint };
     const charged = chargesOf(this.#book, subject, gateway, reserved, this.#nowMs());
-    const isFree = charged.charges.length === 0 && caller.consumer === undefined && pricing === undefined;
-    if (isFree) return FREE_GRANT;
+    if (isUncounted && charged.charges.length === 0) return FREE_GRANT;
     const asked = { answers: facts.answers, maxOutputTokens: facts.maxOutputTokens };
     const bodyBytes = body.length;
     const open = { store: this.#store(), subject, reserved, toldNano: 0, media, bodyBytes, asked, closed: false };

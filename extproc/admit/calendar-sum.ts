@@ -1,9 +1,9 @@
 import { type Count, MAX_COUNTED, type Moment } from './count.ts';
 
-/** How long a sum is kept after its end: a clock that is set back by less finds it again. */
-const KEPT_AFTER_END_MS = 60_000;
+/** How long a sum is kept after its end, for those by whose clock the period is not over, see limit-store.ts. */
+const KEPT_AFTER_END_MS = 3_600_000;
 
-/** One sum until a date, from which on nothing of it is used. */
+/** One sum until a date. */
 export class CalendarSum implements Count {
   readonly endMs: number;
   #sum: number;
@@ -14,7 +14,7 @@ export class CalendarSum implements Count {
   }
 
   used(now: Moment): number {
-    return now.wallMs < this.endMs ? this.#sum : 0;
+    return now.wallMs < this.endMs + KEPT_AFTER_END_MS ? this.#sum : 0;
   }
 
   add(amount: number): void {
@@ -26,11 +26,11 @@ export class CalendarSum implements Count {
   }
 
   waitMs(_amount: number, _limit: number, now: Moment): number {
-    return this.endMs - now.wallMs;
+    return Math.max(0, this.endMs - now.wallMs);
   }
 
   resetMs(now: Moment): number {
-    return this.used(now) === 0 ? 0 : this.endMs - now.wallMs;
+    return this.used(now) === 0 ? 0 : Math.max(0, this.endMs - now.wallMs);
   }
 
   isIdle(now: Moment): boolean {

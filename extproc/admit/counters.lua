@@ -10,7 +10,8 @@
 local LEASES = KEYS[1] -- a sorted set: the ids of reservations by the end of their lease
 local LEASE_PREFIX = 'fairlead:{limits}:lease:'
 local BUCKETS_PER_PERIOD = 60
-local KEPT_AFTER_END = 60000 -- a clock that is corrected meanwhile finds the counter again
+local KEPT_AFTER_LEAVING = 60000 -- a clock that is corrected meanwhile finds the counter again
+local KEPT_AFTER_END = 3600000 -- the period is the asker's to know, whose clock may be behind
 local KEPT_WHILE_HELD = 86400000 -- longer than any request lasts
 local MAX_COUNTED = 9000000000000000 -- as count.ts has it
 local MAX_EXPIRED = 100 -- at once: the rest by whoever comes next
@@ -62,7 +63,7 @@ local function open_counter(key, window, term, now, sum)
   if window == 'sliding' then
     counter.period = term
     roll(counter, now)
-  elseif window == 'calendar' and now >= term then
+  elseif window == 'calendar' and now >= term + KEPT_AFTER_END then
     counter.ended = true
   else
     counter.ends = window == 'calendar' and term or nil
@@ -85,7 +86,7 @@ local function take(counter, amount, now)
     if redis.call('HINCRBY', key, text(counter.bucket), text(amount)) == amount then
       if counter.bucket <= counter.oldest then redis.call('HSET', key, 'oldest', text(counter.bucket)) end
       local counted = math.ceil(counter.period * (BUCKETS_PER_PERIOD + 1) / BUCKETS_PER_PERIOD)
-      redis.call('PEXPIRE', key, text(counted + KEPT_AFTER_END))
+      redis.call('PEXPIRE', key, text(counted + KEPT_AFTER_LEAVING))
     end
     counter.newest = counter.bucket
   else

@@ -213,8 +213,19 @@ function suiteCalendar(bench: Bench): void {
     assert.equal(verdict.retryAfterMs, 30_000);
     await bench.current.advance(29_999);
     assert.equal(await bench.takes(counter, 2), false);
-    await bench.current.advance(1);
+    await bench.current.advance(1 + 3_600_000);
     assert.deepEqual(await bench.current.store.read([counter]), [{ used: 0, limit: 10, resetMs: 0 }]);
+    assert.equal(await bench.takes(counter, 2), true);
+  });
+
+  it('counts on after its end, for an hour, for those by whose clock that is still to come', async () => {
+    const counter = bench.counter(10, bench.calendar(1_000));
+    await bench.takes(counter, 6);
+    await bench.current.advance(3_600_000);
+    assert.equal(await bench.takes(counter, 3), true);
+    const verdict = await bench.reserve({ counter, amount: 2 });
+    assert.ok(!verdict.admitted);
+    assert.deepEqual([verdict.retryAfterMs, verdict.states], [0, [{ used: 9, limit: 10, resetMs: 0 }]]);
   });
 
   it('begins the next period with nothing, and charges what ends late to the period that is over', async () => {
@@ -223,7 +234,7 @@ function suiteCalendar(bench: Bench): void {
     await bench.current.advance(1_000);
     const next = bench.counter(10, bench.calendar(1_000));
     await reservation.settle(50);
-    assert.equal(await bench.used(old), 0);
+    assert.equal(await bench.used(old), 50);
     assert.equal(await bench.takes(next, 10), true);
   });
 

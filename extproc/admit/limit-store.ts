@@ -6,7 +6,10 @@ export type Window =
    * most 1/60 of it.
    */
   | { readonly kind: 'sliding'; readonly periodMs: number }
-  /** Day or month of a calendar, in milliseconds since the epoch; from `endMs` on nothing is used. Its key has the start. */
+  /**
+   * Day or month of a calendar, in milliseconds since the epoch. The key of its counter names it: who asks says by that
+   * what period it is, and whoever's clock is behind finds it for an hour after `endMs`. Then nothing of it is used.
+   */
   | { readonly kind: 'calendar'; readonly startMs: number; readonly endMs: number }
   /** Used until it is released: concurrency. */
   | { readonly kind: 'held' };
@@ -33,7 +36,7 @@ export interface CounterState {
   readonly used: number;
   /** The one in force, which is a share of the counter's where a store is not shared with other agents. */
   readonly limit: number;
-  /** Milliseconds until nothing of it is used any more; 0 when nothing is, or when nobody knows (held). */
+  /** Milliseconds until nothing of it is used any more, or its date; 0 when nothing is, or when nobody knows (held). */
   readonly resetMs: number;
 }
 

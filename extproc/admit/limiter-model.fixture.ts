@@ -111,8 +111,10 @@ export class LimiterModel implements LimitStore {
   #waitMs(window: Window, holds: (atMs: number) => boolean): number | undefined {
     if (window.kind === 'held') return undefined;
     const now = this.#nowMs();
+    // From then on it is another counter that is asked for.
+    if (window.kind === 'calendar') return Math.max(0, window.endMs - now);
     let tooShort = 0;
-    let enough = window.kind === 'sliding' ? 2 * window.periodMs : window.endMs - now;
+    let enough = 2 * window.periodMs;
     if (!holds(now + enough)) return undefined;
     while (enough - tooShort > 1) {
       const middle = Math.floor((tooShort + enough) / 2);
@@ -135,7 +137,7 @@ export class LimiterModel implements LimitStore {
 
 function isCounted(window: Window, eventMs: number, atMs: number): boolean {
   if (window.kind === 'held') return true;
-  if (window.kind === 'calendar') return eventMs < window.endMs && atMs < window.endMs;
+  if (window.kind === 'calendar') return atMs < window.endMs + 3_600_000;
   const bucketOf = (ms: number) => Math.floor((ms * 60) / window.periodMs);
   return bucketOf(atMs) - bucketOf(eventMs) <= 60;
 }

@@ -14,7 +14,7 @@ end
 
 local function wait_for(counter, amount, limit)
   if amount > limit or limit == 0 then return -1 end
-  if counter.ends then return counter.ends - now end
+  if counter.ends then return math.max(0, counter.ends - now) end
   if not counter.period then return -1 end
   local excess = counter.used + amount - limit
   local amounts = redis.call('HMGET', counter.key, unpack(buckets(counter.oldest, counter.bucket)))
@@ -27,7 +27,7 @@ end
 
 local function reset_of(counter)
   if counter.used == 0 then return 0 end
-  if counter.ends then return counter.ends - now end
+  if counter.ends then return math.max(0, counter.ends - now) end
   if not counter.period then return 0 end
   if counter.newest then return leaves(counter, counter.newest) - now end
   local amounts = redis.call('HMGET', counter.key, unpack(buckets(counter.oldest, counter.bucket)))

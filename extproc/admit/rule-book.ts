@@ -39,6 +39,13 @@ export class RuleBook {
     return this.#gatewayRules(gateway).everyone;
   }
 
+  /** Whether there is any, of the caller, the model or the gateway. */
+  hasRules({ caller, entry, gateway }: { caller: Caller; entry: ModelEntry; gateway: Gateway }): boolean {
+    const { rules, budget } = this.ofCaller(caller, gateway);
+    if (rules.length > 0 || budget !== undefined) return true;
+    return this.ofModel(entry).length + this.ofGateway(gateway).length > 0;
+  }
+
   #consumerRules(entry: ConsumerEntry): ConsumerRules {
     const known = this.#byConsumer.get(entry);
     if (known !== undefined) return known;

@@ -73,7 +73,7 @@ describe('saved counters', () => {
     assert.deepEqual(usedAt(startMs + 3_600_000 - 1), [2, 2, 2]);
     assert.deepEqual(usedAt(startMs + 3_660_000), [2, 1, 2]);
     assert.deepEqual(usedAt(startMs + 5_460_000), [2, 0, 2]);
-    assert.deepEqual(usedAt(startMs + 30 * dayMs), [0, 0, 0]);
+    assert.deepEqual(usedAt(startMs + 31 * dayMs), [0, 0, 0]);
     assert.deepEqual(usedAt(startMs - dayMs), [2, 2, 2], 'by a clock that was set back');
   });
 

@@ -378,6 +378,17 @@ describe('valkey store', () => {
       name(),
       [day, century].map(counter => ({ counter, amount: 1 })),
     );
+    const justOver = {
+      ...day,
+      key: name(),
+      window: { kind: 'calendar', startMs: 0, endMs: Date.now() - 600_000 },
+    } as const;
+    assert.equal((await store.reserve(name(), [{ counter: justOver, amount: 5 }])).admitted, true);
+    assert.equal((await store.reserve(name(), [{ counter: justOver, amount: 1 }])).admitted, false);
+    const client = server.client();
+    const leftMs = await client.pttl(`fairlead:{limits}:count:${justOver.key}`);
+    client.disconnect();
+    assert.ok(leftMs > 2_900_000 && leftMs <= 3_000_000, `${leftMs}`);
     const [past, present] = await store.read([day, century]);
     assert.equal(past?.used, 0);
     assert.equal(present?.used, 1);
