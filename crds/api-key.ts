@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { labelName } from './object-name.ts';
 import { secretKeyRef, unshown } from './secret-ref.ts';
-import { expecting } from './wording.ts';
+import { expecting, show } from './wording.ts';
 
 const DIGEST = /^[0-9a-f]{64}$/i;
 const MAX_DIGEST_CHARACTERS = 128;
@@ -70,7 +70,7 @@ function checkKeys(context: z.core.ParsePayload<ApiKeySpec[]>): void {
       return first < index ? first : undefined;
     };
     const named = name === undefined ? undefined : firstOf(key => key.name === name);
-    if (named !== undefined) refuse(index, 'name', `\`${name}\` is already the name of apiKeys[${named}]`);
+    if (named !== undefined) refuse(index, 'name', `${show(name)} is already the name of apiKeys[${named}]`);
     const digested = sha256 === undefined ? undefined : firstOf(key => key.sha256 === sha256);
     if (digested !== undefined) refuse(index, 'sha256', `is the digest of apiKeys[${digested}] already`);
     const held =

@@ -1,5 +1,8 @@
+import { MAX_CLAIMS } from './jwt-claim.ts';
 import { OTHER_WILDCARD_PATTERN } from './model-pattern.ts';
 import { MAX_AMOUNT } from './money.ts';
+import { LABEL_PATTERN, SUBDOMAIN_PATTERN } from './object-name.ts';
+import { SECRET_KEY_PATTERN } from './secret-ref.ts';
 import { ORIGIN_PATTERN, USUAL_PORT_PATTERN } from './web-origin.ts';
 
 /** A rule of a schema that JSON Schema cannot say, in CEL, where the API server checks it. */
@@ -104,14 +107,14 @@ export const INFERENCE_GATEWAY_RULES: Readonly<Record<string, readonly CelRule[]
       rule: "!has(self.ca) || self.jwksUrl.startsWith('https://')",
       message: 'no certificate is asked for by http: use https, or leave ca out',
     },
-  ],
-  'spec.authentication.jwt[].jwksUrl': [
     {
-      rule: "self.matches('^https?://[^@/?#]+([/?][^#]*)?$')",
-      message: 'expected a URL such as https://id.example.com/jwks.json, without a user or a password',
+      // Not at the URL, which may have a password: the API server shows the strings that rules refuse, but not the mappings.
+      rule: "self.jwksUrl.matches('^https?://[^@/?#]+([/?][^#]*)?$')",
+      message: 'jwksUrl is a URL such as https://id.example.com/jwks.json, without a user or a password',
     },
   ],
   'spec.anonymous.limits[]': limitRules(),
+  ...limitedModelRules('spec.anonymous.limits[]'),
   'spec.limits': [
     {
       rule: "(has(self.store) && self.store == 'valkey') == has(self.valkey)",
@@ -130,14 +133,13 @@ export const INFERENCE_GATEWAY_RULES: Readonly<Record<string, readonly CelRule[]
       message: 'ca is of no use without TLS: begin the url with valkeys://',
     },
     { rule: '!has(self.username) || has(self.secretRef)', message: 'username needs a password: give its secretRef' },
-  ],
-  'spec.limits.valkey.url': [
     {
-      rule: "self.matches('^(valkeys?|rediss?)://[^@/?#]+(/[0-9]{0,4})?$')",
-      message: 'expected a URL such as valkeys://valkey.example.com:6379/0, without a user or a password',
+      rule: "self.url.matches('^(valkeys?|rediss?)://[^@/?#]+(/[0-9]{0,4})?$')",
+      message: 'url is a URL such as valkeys://valkey.example.com:6379/0, without a user or a password',
     },
   ],
   'spec.limits.rules[]': limitRules(),
+  ...limitedModelRules('spec.limits.rules[]'),
   'spec.listeners[].address': addressRules(),
   'spec.admin.address': addressRules(),
   'spec.cors.allowOrigins': [
@@ -158,10 +160,22 @@ export const INFERENCE_GATEWAY_RULES: Readonly<Record<string, readonly CelRule[]
 
 /** As above, of the Consumer. What stands in place of a digest may be a key, which no message of a rule shows. */
 export const CONSUMER_RULES: Readonly<Record<string, readonly CelRule[]>> = {
-  'spec.apiKeys': ['name', 'sha256'].map(field => ({
-    rule: `self.all(a, !has(a.${field}) || self.exists_one(b, has(b.${field}) && b.${field} == a.${field}))`,
-    message: `two keys have one ${field}`,
-  })),
+  spec: [
+    {
+      rule: '!has(self.userHeader) || !has(self.users) || !(self.userHeader in self.users)',
+      message: 'users repeats userHeader: leave it out',
+    },
+  ],
+  'spec.apiKeys': [
+    ...['name', 'sha256'].map(field => ({
+      rule: `self.all(a, !has(a.${field}) || self.exists_one(b, has(b.${field}) && b.${field} == a.${field}))`,
+      message: `two keys have one ${field}`,
+    })),
+    {
+      rule: 'self.all(a, !has(a.secretRef) || self.exists_one(b, has(b.secretRef) && b.secretRef.name == a.secretRef.name && b.secretRef.key == a.secretRef.key))',
+      message: 'two keys have one secretRef',
+    },
+  ],
   'spec.apiKeys[]': [
     {
       rule: 'has(self.sha256) != has(self.secretRef)',
@@ -173,6 +187,14 @@ export const CONSUMER_RULES: Readonly<Record<string, readonly CelRule[]>> = {
       message:
         'sha256 is the SHA-256 of a key, 64 hexadecimal digits, not a key: run `fairlead keys new`, which prints its digest',
     },
+    {
+      rule: `!has(self.name) || self.name.matches('${LABEL_PATTERN}')`,
+      message: 'name has lower-case letters, digits and dashes',
+    },
+    {
+      rule: `!has(self.secretRef) || (self.secretRef.name.matches('${SUBDOMAIN_PATTERN}') && self.secretRef.key.matches('${SECRET_KEY_PATTERN}'))`,
+      message: 'secretRef has the name of a Secret, and of a key in it',
+    },
   ],
   'spec.jwt[]': [
     {
@@ -183,10 +205,13 @@ export const CONSUMER_RULES: Readonly<Record<string, readonly CelRule[]>> = {
       rule: "!has(self.subject) || !has(self.claims) || !('sub' in self.claims)",
       message: 'subject and the claim sub say the same: one must go',
     },
+    { rule: `!has(self.claims) || self.claims.size() <= ${MAX_CLAIMS}`, message: `at most ${MAX_CLAIMS} claims` },
   ],
   'spec.users[]': nameRules('a user', false),
+  'spec.userHeader': nameRules('a user', false),
   'spec.models[]': modelPatternRules(),
   'spec.limits[]': limitRules(),
+  ...limitedModelRules('spec.limits[]'),
   'spec.budget.amount': moneyRules(),
 };
 
@@ -205,6 +230,11 @@ function limitRules(): CelRule[] {
       message: 'give models or model, and endpoints or endpoint, but not both',
     },
   ];
+}
+
+/** Of the models of the limits at `path`. */
+function limitedModelRules(path: string): Readonly<Record<string, readonly CelRule[]>> {
+  return { [`${path}.models[]`]: modelPatternRules(), [`${path}.model`]: modelPatternRules() };
 }
 
 function modelPatternRules(): CelRule[] {

@@ -116,6 +116,13 @@ describe('a Consumer that is wrong', () => {
       'key spec.apiKeys[0].apiKey: unknown field `apiKey`',
     ],
     [
+      'a key in place of names',
+      { apiKeys: [{ name: KEY, sha256: DIGEST }, { secretRef: { name: KEY, key: `${KEY} ` } }] },
+      'value spec.apiKeys[0].name: expected lower-case letters, digits and dashes, got what looks like a key: keep it secret',
+      'value spec.apiKeys[1].secretRef.key: expected the name of a key in the Secret: letters, digits, `-`, `_` and `.`, got what looks like a key: keep it secret',
+      'value spec.apiKeys[1].secretRef.name: expected lower-case letters, digits, dashes and dots, got what looks like a key: keep it secret',
+    ],
+    [
       'neither a digest nor a Secret, and both',
       { apiKeys: [{ name: 'a' }, { sha256: DIGEST, secretRef: { name: 'a' } }] },
       'value spec.apiKeys[0]: needs either `sha256` or `secretRef`',

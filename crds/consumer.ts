@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { apiKeys } from './api-key.ts';
 import type { FieldPath } from './field-problem.ts';
-import { isClaimPath, issuerName } from './jwt-claim.ts';
+import { isClaimPath, issuerName, MAX_CLAIMS } from './jwt-claim.ts';
 import { limits } from './limit.ts';
 import { API_VERSION, metadataSchema } from './metadata.ts';
 import { upstreamName } from './model-name.ts';
@@ -10,7 +10,6 @@ import { currency, money } from './money.ts';
 import { timeZone } from './time-zone.ts';
 
 const MAX_TOKENS = 32;
-const MAX_CLAIMS = 16;
 const MAX_USERS = 64;
 const MAX_MODELS = 256;
 

@@ -36,6 +36,8 @@ interface ResourceKind {
   readonly rules: Readonly<Record<string, readonly CelRule[]>>;
   /** Patterns of strings that zod checks by code, by their path. */
   readonly patterns: Readonly<Record<string, string>>;
+  /** Strings in whose place somebody may have put a key: the API server is given nothing by which it would show them. */
+  readonly unshown?: readonly string[];
   /** Lists whose items are told apart by a field, by their path. */
   readonly listMapKeys: Readonly<Record<string, string>>;
   /** Lists that have no item twice. */
@@ -116,7 +118,12 @@ const CONSUMER: ResourceKind = {
   schema: consumerSchema,
   status: consumerStatusSchema,
   rules: CONSUMER_RULES,
-  patterns: {},
+  // The format takes more than that, such as a time of no zone.
+  patterns: {
+    'spec.apiKeys[].expires':
+      '^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}([.][0-9]+)?(Z|[+-][0-9]{2}:[0-9]{2})$',
+  },
+  unshown: ['spec.apiKeys[].name', 'spec.apiKeys[].secretRef.name', 'spec.apiKeys[].secretRef.key'],
   listMapKeys: { 'status.conditions': 'type' },
   sets: ['spec.users'],
   columns: [
@@ -216,9 +223,9 @@ function annotate(schema: StructuralSchema, path: string, resource: ResourceKind
   // The API server prunes unknown fields by itself, and refuses this keyword beside properties.
   if (schema.properties) delete schema.additionalProperties;
   const pattern = resource.patterns[path];
+  // The API server shows what does not fit a pattern, and a date-time is checked by its format.
+  if (schema.format === 'date-time' || resource.unshown?.includes(path)) delete schema.pattern;
   if (pattern) schema.pattern = pattern;
-  // date-time is checked by its format.
-  if (schema.format === 'date-time') delete schema.pattern;
   const rules = resource.rules[path];
   if (rules) schema['x-kubernetes-validations'] = rules;
   const key = resource.listMapKeys[path];

@@ -3,6 +3,8 @@ import { expecting } from './wording.ts';
 
 /** Names of claims, joined by dots from level to level; `https://acme.example/team` is a name, too. */
 const CLAIM_PATH = /^[A-Za-z0-9_:/-]{1,128}([.][A-Za-z0-9_:/-]{1,128}){0,7}$/;
+/** That one Consumer asks for in one token. */
+export const MAX_CLAIMS = 16;
 const MAX_ISSUER_CHARACTERS = 1_024;
 
 /** Where a claim stands in a token: `sub`, or `org.team` for one inside another. */

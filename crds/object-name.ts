@@ -2,8 +2,11 @@ import { z } from 'zod';
 import { expecting } from './wording.ts';
 
 // https://kubernetes.io/docs/concepts/overview/working-with-objects/names/
-const LABEL = /^[a-z0-9]([-a-z0-9]*[a-z0-9])?$/;
-const SUBDOMAIN = /^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$/;
+export const LABEL_PATTERN = '^[a-z0-9]([-a-z0-9]*[a-z0-9])?$';
+export const SUBDOMAIN_PATTERN = '^[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*$';
+
+const LABEL = new RegExp(LABEL_PATTERN);
+const SUBDOMAIN = new RegExp(SUBDOMAIN_PATTERN);
 const MAX_LABEL_CHARACTERS = 63;
 const MAX_SUBDOMAIN_CHARACTERS = 253;
 

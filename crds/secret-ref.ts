@@ -3,7 +3,10 @@ import { objectName } from './object-name.ts';
 import { expecting } from './wording.ts';
 
 /** https://kubernetes.io/docs/concepts/configuration/secret/#restriction-names-data */
-const SECRET_KEY = /^[-._A-Za-z0-9]{1,253}$/;
+export const SECRET_KEY_PATTERN = '^[-._A-Za-z0-9]+$';
+
+const MAX_SECRET_KEY_CHARACTERS = 253;
+const SECRET_KEY = new RegExp(SECRET_KEY_PATTERN);
 
 /** A value in a Secret of the resource's namespace; a value in its place is never shown. */
 export function secretKeyRef(defaultKey: string) {
@@ -12,6 +15,10 @@ export function secretKeyRef(defaultKey: string) {
       name: objectName().describe('Name of the Secret.'),
       key: z
         .string(expecting('the name of a key in the Secret'))
+        .max(MAX_SECRET_KEY_CHARACTERS, {
+          ...expecting(`at most ${MAX_SECRET_KEY_CHARACTERS} characters`),
+          abort: true,
+        })
         .regex(SECRET_KEY, expecting('the name of a key in the Secret: letters, digits, `-`, `_` and `.`'))
         .default(defaultKey)
         .describe('Key in the Secret.'),
