@@ -195,7 +195,7 @@ suite('the store of limits is away', { timeout: 170_000 }, () => {
       await clients.stop();
       assert.equal(await gateway.metric(FAILURES), failures + 1);
       assert.equal(await gateway.metric(WITHOUT), without + clients.answers.filter(isOfShare).length);
-      await untilFailure(/^no answer within 2000 ms$/);
+      await gateway.untilShown('extproc: limits.store_failed: no answer within 2000 ms');
     } finally {
       store.resume();
     }
