@@ -2,7 +2,7 @@ import { MAX_COUNTED } from './count.ts';
 import type { StoreCharge } from './store-writer.ts';
 
 /** What was added to one counter, in one stretch of time where its window slides. */
-export interface LateCharge {
+interface LateCharge {
   readonly charge: StoreCharge;
   /** When the last of it was used, by the clock of the writer, milliseconds. */
   readonly sinceMs: number;

@@ -11,8 +11,8 @@ export const LEASE_MS = 30_000;
 const RENEW_MS = 10_000;
 /** How long a store that is closed waits for the server to have heard all. */
 const FAREWELL_MS = 1_000;
-/** Counters read in one call, which blocks the server for a millisecond. */
-const MAX_READ = 100;
+/** Counters read in one call, which blocks the server for a millisecond where all slide and are in full use. */
+const MAX_READ = 25;
 /** Leases renewed in one call, which blocks the server for a millisecond. */
 const MAX_RENEWED = 1_000;
 
