@@ -110,6 +110,13 @@ describe('a key in a Secret', () => {
     ['missing', { failure: 'not found' }, 'not found'],
     ['without the value', holding({ other: 'x' }), 'no key "api-key"'],
     ['empty', holding({ 'api-key': '\n' }), '"api-key" is empty'],
+    [
+      'of two lines',
+      holding({ 'api-key': 'one\ntwo\n' }),
+      '"api-key" has a space or a line end in it, which no key has',
+    ],
+    ['in words', holding({ 'api-key': 'my key' }), '"api-key" has a space or a line end in it, which no key has'],
+    ['too long', holding({ 'api-key': 'x'.repeat(513) }), '"api-key" is longer than a key may be: 512 bytes'],
   ] as const) {
     test(`that is ${what} is told of, and the other keys count`, () => {
       const found = planned(content);
@@ -120,6 +127,28 @@ describe('a key in a Secret', () => {
       );
       assert.equal(condition(found, 'ml/a', 'Accepted'), 'True Accepted: ');
     });
+  }
+});
+
+test('of a key that a Consumer has twice the end that comes first counts', () => {
+  const secretRef = { name: 'key' };
+  const [early, late] = ['2027-01-01T00:00:00Z', '2028-01-01T00:00:00Z'];
+  const secrets = new Map([['ml/key', holding({ 'api-key': 'one' })]]);
+  for (const [one, other] of [
+    [early, late],
+    [late, early],
+    [undefined, early],
+    [early, undefined],
+  ]) {
+    const apiKeys = [
+      { sha256: digest('one'), ...(one && { expires: one }) },
+      { secretRef, ...(other && { expires: other }) },
+    ];
+    const planned = plan(stateOf([consumer('ml/a', { apiKeys })], { secrets }), inCluster);
+    assert.deepEqual(
+      planned.consumers.get('ml/a')?.apiKeys.map(({ expiresAtMs }) => Number(expiresAtMs)),
+      [Date.parse(early)],
+    );
   }
 });
 
