@@ -13,7 +13,7 @@ import { priceOf } from './money.ts';
 import { NO_MEDIA, type PricedMedia, pricedMedia } from './priced-media.ts';
 import { refuseAccess, refuseByLimits, refuseUncounted, refuseUntold } from './refusals.ts';
 import { RuleBook } from './rule-book.ts';
-import { hasNoPromptTokens, MAX_TOKENS, TokenEstimates } from './token-estimate.ts';
+import { hasNoPromptTokens, MAX_TOKENS, mostPromptTokens, TokenEstimates } from './token-estimate.ts';
 import { type UsageReport, type UsageRequest, usageQuestion } from './usage-report.ts';
 
 /** A request that was read whole. */
@@ -241,8 +241,7 @@ function spendOf({ entry, endpoint }: Subject, media: PricedMedia, outcome: Admi
   const { produced, estimated } = outcome;
   // Estimated by bytes, which say nothing there.
   const isPromptKnown = produced && !(estimated && hasNoPromptTokens(endpoint));
-  // Nor do they say much of images within a prompt; but no prompt is longer than the context.
-  const most = estimated && maxContextLength > 0 ? Math.min(maxContextLength, MAX_TOKENS) : MAX_TOKENS;
+  const most = estimated ? mostPromptTokens(endpoint, maxContextLength) : MAX_TOKENS;
   const prompt = isPromptKnown ? Math.min(outcome.promptTokens, most) : 0;
   const cachedPrompt = Math.min(prompt, outcome.cachedPromptTokens);
   const completion = produced ? Math.min(outcome.completionTokens, MAX_TOKENS) : 0;

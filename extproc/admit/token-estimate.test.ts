@@ -26,6 +26,13 @@ describe('an estimate', () => {
     assert.deepEqual(estimates.estimate('m', chat, 400_000, asked, 4_096), { input: 4_096, output: 8_192 });
   });
 
+  it('knows that several texts in one request may be longer together', () => {
+    const inputAt = (path: string) =>
+      new TokenEstimates().estimate('m', endpointAt(path), 400_000, unbounded, 512).input;
+    for (const path of ['embeddings', 'rerank', 'classify', 'completions']) assert.equal(inputAt(path), 100_000, path);
+    for (const path of ['responses', 'messages']) assert.equal(inputAt(path), 512, path);
+  });
+
   it('is safe with any wish', () => {
     const most = Number.MAX_SAFE_INTEGER;
     const wish = { answers: most, maxOutputTokens: most };

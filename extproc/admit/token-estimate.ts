@@ -43,6 +43,19 @@ export function hasNoPromptTokens({ path }: InferenceEndpoint): boolean {
   return path.startsWith('/v1/audio/') || path.startsWith('/v1/images/');
 }
 
+/**
+ * What the prompt can have at most: where a request has but one, the context, since bytes say little of images in it.
+ *
+ * @param contextTokens 0 when unknown
+ */
+export function mostPromptTokens(
+  { generatesText, takesPromptLists }: InferenceEndpoint,
+  contextTokens: number,
+): number {
+  const isOne = generatesText && !takesPromptLists;
+  return isOne && contextTokens > 0 ? Math.min(contextTokens, MAX_TOKENS) : MAX_TOKENS;
+}
+
 interface Learned {
   tokens: number;
   bytes: number;
@@ -55,7 +68,7 @@ export class TokenEstimates {
 
   /**
    * @param model its key
-   * @param contextTokens the model's context, 0 when unknown: no prompt and no answer is longer
+   * @param contextTokens the model's context, 0 when unknown: no single prompt and no answer is longer
    */
   estimate(
     model: string,
@@ -66,8 +79,9 @@ export class TokenEstimates {
   ): ReservedTokens {
     const learned = this.#byModel.get(model);
     const most = Math.min(contextTokens || MAX_TOKENS, MAX_TOKENS);
+    const mostInput = mostPromptTokens(endpoint, contextTokens);
     const ratio = learned === undefined ? 1 / FIRST_BYTES_PER_TOKEN : learned.tokens / learned.bytes;
-    const input = hasNoPromptTokens(endpoint) ? 0 : Math.min(Math.ceil(bodyBytes * ratio), most);
+    const input = hasNoPromptTokens(endpoint) ? 0 : Math.min(Math.ceil(bodyBytes * ratio), mostInput);
     if (!endpoint.generatesText) return { input, output: 0 };
     const longest = facts.maxOutputTokens ?? learned?.outputs.quantile(RESERVED_QUANTILE) ?? FIRST_OUTPUT_TOKENS;
     return { input, output: Math.min(Math.min(longest, most) * facts.answers, MAX_TOKENS) };
