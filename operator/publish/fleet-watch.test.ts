@@ -25,6 +25,17 @@ test('agents that connect together are one change; the first one is none', t => 
   assert.deepEqual(told, [4]);
 });
 
+test('agents that come one after another are told of while they do', t => {
+  const { watch: fleet, told, pass } = watch(t);
+  for (let agents = 1; agents <= 50; agents++) {
+    fleet.connected(agents);
+    pass(10);
+  }
+  assert.ok(told.length > 10, `told of ${told}`);
+  pass(20);
+  assert.equal(told.at(-1), 50);
+});
+
 test('agents that stay away are told of when they have for a minute', t => {
   const { watch: fleet, told, pass } = watch(t);
   fleet.connected(3);

@@ -9,6 +9,8 @@ export class FleetWatch {
   readonly #onSize: (agents: number) => void;
   #told = 1;
   #timer: NodeJS.Timeout | undefined;
+  /** When it is over; Infinity while there is none. */
+  #timerAtMs = Number.POSITIVE_INFINITY;
 
   /** `onSize` is told every size but the first, which is 1. */
   constructor(onSize: (agents: number) => void) {
@@ -22,8 +24,15 @@ export class FleetWatch {
   }
 
   #lookIn(delayMs: number): void {
+    // Agents that go on coming do not put off what is to be told of those before.
+    const atMs = performance.now() + delayMs;
+    if (atMs >= this.#timerAtMs) return;
     clearTimeout(this.#timer);
-    this.#timer = setTimeout(() => this.#look(performance.now()), delayMs).unref();
+    this.#timerAtMs = atMs;
+    this.#timer = setTimeout(() => {
+      this.#timerAtMs = Number.POSITIVE_INFINITY;
+      this.#look(performance.now());
+    }, delayMs).unref();
   }
 
   #look(nowMs: number): void {
