@@ -78,7 +78,7 @@ function referenceProblems(reading: DirectoryReading, plan: Plan): Problem[] {
 }
 
 /** Files with neither pods nor the Secrets that they name are meant for a cluster, which has both. */
-function isForCluster({ state }: DirectoryReading): boolean {
+export function isForCluster({ state }: DirectoryReading): boolean {
   return state.pods.size === 0 && [...state.secrets.values()].every(({ data }) => data === undefined);
 }
 

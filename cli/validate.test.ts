@@ -61,6 +61,21 @@ describe('validate', () => {
     assert.match(written, /: 1 error, 1 warning\n$/);
   });
 
+  test('a budget in files for a cluster wants a store that lasts', async t => {
+    const consumer =
+      'apiVersion: fairlead.dev/v1alpha1\nkind: Consumer\nmetadata: {name: c}\nspec:\n  budget: {amount: "1", currency: EUR, period: day}\n';
+    const gateway =
+      'apiVersion: fairlead.dev/v1alpha1\nkind: InferenceGateway\nmetadata: {name: g}\nspec: {limits: {store: valkey, valkey: {url: "valkey://v:6379"}}}\n';
+    const pod = 'apiVersion: v1\nkind: Pod\nmetadata: {name: p}\nstatus: {podIP: 10.0.0.1}\n';
+    const { code, written } = await validated(t, { 'a.yaml': consumer });
+    assert.match(written, /^a\.yaml:5:3: warning: spec\.budget: in a cluster a budget needs a store/m);
+    assert.equal(code, 0);
+    for (const more of [gateway, pod]) {
+      const { written } = await validated(t, { 'a.yaml': consumer, 'b.yaml': more });
+      assert.doesNotMatch(written, /in a cluster/);
+    }
+  });
+
   test('warnings are told at the field in question, and pass', async t => {
     const second = '\n    - {name: b, runtime: sglang, endpoints: ["10.0.0.2:80", "gone:80"]}\n';
     const { code, written } = await validated(t, {

@@ -1,10 +1,11 @@
 import { stat } from 'node:fs/promises';
 import picocolors from 'picocolors';
 import { type Plan, plan } from '../operator/plan/plan.ts';
+import { oldestGateway } from '../operator/source/closed-gateway.ts';
 import { type DirectoryReading, readPaths } from '../operator/source/directory.ts';
 import type { ResolveHost } from '../operator/source/host-addresses.ts';
-import type { Problem } from '../operator/source/problem.ts';
-import { allProblems, problemCount, problemText } from './problem-report.ts';
+import { byPlace, type Problem, problemAt } from '../operator/source/problem.ts';
+import { allProblems, isForCluster, problemCount, problemText } from './problem-report.ts';
 
 const VALID = 0;
 const INVALID = 1;
@@ -49,7 +50,21 @@ export async function validate(paths: readonly string[], options: ValidateOption
 
 function problemsOf(reading: DirectoryReading): Problem[] {
   const planned = plan(reading.state, { standalone: true });
-  return allProblems(reading, reading.state.pods.size === 0 ? withoutPods(planned) : planned);
+  const problems = allProblems(reading, reading.state.pods.size === 0 ? withoutPods(planned) : planned);
+  return isForCluster(reading) ? [...problems, ...budgetsWithoutStore(reading)].sort(byPlace) : problems;
+}
+
+/** Consumers that a cluster would not accept, which `fairlead up` does. */
+function budgetsWithoutStore({ state, locate }: DirectoryReading): Problem[] {
+  const gateway = oldestGateway(state.gateways);
+  if (gateway !== undefined && gateway.spec.limits.store !== 'memory') return [];
+  const path = ['spec', 'budget'];
+  const message = 'in a cluster a budget needs a store that outlives the gateways: `limits.store: valkey`';
+  return [...state.consumers].flatMap(([key, { origin, spec }]) => {
+    if (spec.budget === undefined || origin.kind !== 'file') return [];
+    const about = { severity: 'warning', resource: `Consumer ${key}`, path, message } as const;
+    return [problemAt(origin.file, locate(origin, path), about)];
+  });
 }
 
 /** Files without any pod are meant for a cluster, which knows its pods: that selectors find none here says nothing. */
