@@ -242,6 +242,10 @@ describe('it is suspicious', () => {
     const models = [priced('a', 'EUR'), priced('b', 'USD'), priced('c', 'USD')];
     assert.deepEqual(told(stateOf([consumer('ml/a', { budget })], {}, models)), ['Consumer ml/a CurrencyMismatch']);
     assert.deepEqual(told(stateOf([consumer('ml/a', { budget })], {}, models.slice(0, 1))), []);
+    const mayUse = (...patterns: string[]) =>
+      told(stateOf([consumer('ml/a', { budget, models: patterns })], {}, models)).length;
+    for (const patterns of [['b'], ['*'], ['x', 'c*'], ['*c']]) assert.equal(mayUse(...patterns), 1, patterns.join());
+    for (const patterns of [[], ['a'], ['bb'], ['b*b']]) assert.equal(mayUse(...patterns), 0);
   });
 
   test('that nobody may call', () => {

@@ -1,10 +1,17 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { InferenceGatewaySpec } from '../../crds/inference-gateway.ts';
-import { type ClusterState, objectKey } from '../source/cluster-state.ts';
+import { type ModelDeploymentSpec, modelId } from '../../crds/model-deployment.ts';
+import { type ClusterState, type Declared, objectKey } from '../source/cluster-state.ts';
 import { resolveApiKeys } from './api-keys.ts';
 import { type ConsumerClaim, sameConsumerClaim, settleConsumers } from './consumer-claims.ts';
 import type { PlanOptions } from './gateway-message.ts';
-import { type ConsumerSurroundings, consumerClaimant, type PlannedConsumer, planConsumer } from './planned-consumer.ts';
+import {
+  type ConsumerSurroundings,
+  consumerClaimant,
+  type PlannedConsumer,
+  type PricedModel,
+  planConsumer,
+} from './planned-consumer.ts';
 
 /** What the next plan can use again. */
 export class ConsumerMemory {
@@ -109,23 +116,22 @@ function surroundings(
   { standalone }: PlanOptions,
   { around: before, models }: ConsumerMemory,
 ): ConsumerSurroundings {
-  const currencies = new Map<string, string>();
-  if (before === undefined || models !== modelDeployments) {
-    for (const declared of modelDeployments.values()) {
-      const currency = declared.spec.pricing?.currency;
-      if (currency === undefined) continue;
-      const [key, known] = [objectKey(declared), currencies.get(currency)];
-      if (known === undefined || key < known) currencies.set(currency, key);
-    }
-  }
+  const priced =
+    before !== undefined && models === modelDeployments
+      ? before.priced
+      : [...modelDeployments.values()].flatMap(pricedModel);
   const now: ConsumerSurroundings = {
     authentication: gateway?.authentication,
     keepsBudgets: standalone || gateway?.limits.store !== 'memory',
-    currencies: before !== undefined && models === modelDeployments ? before.currencies : sorted(currencies),
+    priced: priced.toSorted((one, other) => (one.key < other.key ? -1 : 1)),
   };
   return before !== undefined && isDeepStrictEqual(before, now) ? before : now;
 }
 
-function sorted(map: ReadonlyMap<string, string>): ReadonlyMap<string, string> {
-  return new Map([...map].sort(([one], [other]) => (one < other ? -1 : 1)));
+function pricedModel(declared: Declared<ModelDeploymentSpec>): PricedModel[] {
+  const { name, spec } = declared;
+  if (spec.pricing === undefined) return [];
+  const bare = [modelId(name, spec), ...spec.aliases];
+  const names = spec.version === undefined ? bare : [...bare, ...bare.map(one => `${one}@${spec.version}`)];
+  return [{ key: objectKey(declared), currency: spec.pricing.currency, names }];
 }

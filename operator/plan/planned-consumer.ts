@@ -14,8 +14,17 @@ export interface ConsumerSurroundings {
   readonly authentication: InferenceGatewaySpec['authentication'] | undefined;
   /** Whether what was spent outlives a restart. */
   readonly keepsBudgets: boolean;
-  /** Each currency that models are priced in, with one of them, "<namespace>/<name>". */
-  readonly currencies: ReadonlyMap<string, string>;
+  /** In the order of their keys. */
+  readonly priced: readonly PricedModel[];
+}
+
+/** A model that costs something. */
+export interface PricedModel {
+  /** "<namespace>/<name>" */
+  readonly key: string;
+  readonly currency: string;
+  /** Its id and its aliases, for all versions and for its own. */
+  readonly names: readonly string[];
 }
 
 /** A Consumer with everything that the plan says of it, and what that was made from. */
@@ -81,7 +90,7 @@ function lostWarnings(
 function consumerWarnings(
   resource: string,
   spec: ConsumerSpec,
-  { authentication, currencies }: ConsumerSurroundings,
+  { authentication, priced }: ConsumerSurroundings,
 ): PlanWarning[] {
   const warnings: PlanWarning[] = [];
   const warn = (reason: PlanWarning['reason'], path: PlanWarning['path'], message: string) =>
@@ -97,10 +106,42 @@ function consumerWarnings(
       warn('UnknownIssuer', ['jwt', index, 'issuer'], `the gateway believes no tokens of \`${issuer}\``);
     }
   }
-  for (const [currency, model] of currencies) {
-    if (spec.budget === undefined || currency === spec.budget.currency) continue;
-    const message = `the budget is in ${spec.budget.currency}: it does not hold what is priced in ${currency}, as ${model} is`;
+  for (const [currency, model] of foreignCurrencies(spec, priced)) {
+    const message = `the budget is in ${spec.budget?.currency}: it does not hold what is priced in ${currency}, as ${model} is`;
     warn('CurrencyMismatch', ['budget', 'currency'], message);
   }
   return warnings;
+}
+
+/** Each other currency than the budget's that models are priced in which it may use, with the first of them. */
+function foreignCurrencies({ budget, models }: ConsumerSpec, priced: readonly PricedModel[]): Map<string, string> {
+  const found = new Map<string, string>();
+  if (budget === undefined) return found;
+  const fits = patternFilter(models);
+  for (const { key, currency, names } of priced) {
+    if (currency !== budget.currency && !found.has(currency) && names.some(fits)) found.set(currency, key);
+  }
+  return found;
+}
+
+/** Whether a name is among `patterns`, in which `*` is any characters. */
+function patternFilter(patterns: readonly string[] | undefined): (name: string) => boolean {
+  if (patterns === undefined) return () => true;
+  const globs = patterns.map(pattern => pattern.split('*'));
+  return name => globs.some(parts => fitsGlob(parts, name));
+}
+
+/** Each part is looked for once, leftmost: no pattern can make this slow. */
+function fitsGlob(parts: readonly string[], name: string): boolean {
+  const [first = '', ...others] = parts;
+  const last = others.pop();
+  if (last === undefined) return name === first;
+  if (!name.startsWith(first)) return false;
+  let at = first.length;
+  for (const part of others) {
+    const found = name.indexOf(part, at);
+    if (found < 0) return false;
+    at = found + part.length;
+  }
+  return name.endsWith(last) && at <= name.length - last.length;
 }
