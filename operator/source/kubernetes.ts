@@ -14,7 +14,7 @@ import { followCollection, type ListWatchEvent } from './kubernetes/list-watch.t
 import { POD_COLLECTION } from './kubernetes/pod-facts.ts';
 import { ResolvedModels } from './kubernetes/resolved-models.ts';
 import { SecretWatches } from './kubernetes/secret-watches.ts';
-import { ReferencedSecrets, secretReferences } from './secret-references.ts';
+import { ReferencedSecrets, type SecretReferences, secretReferences } from './secret-references.ts';
 
 /** A change is told this long after its first sign, milliseconds: a rollout changes many pods at once. */
 const DEBOUNCE_MS = 10;
@@ -129,6 +129,7 @@ class ClusterReader {
   readonly #models: ResolvedModels;
   readonly #watches: SecretWatches;
   readonly #secrets = new ReferencedSecrets();
+  #references: (Pick<ClusterState, 'gateways' | 'consumers'> & { readonly references: SecretReferences }) | undefined;
   #last: ClusterReading | undefined;
 
   constructor(
@@ -148,8 +149,7 @@ class ClusterReader {
     if (!this.#namespaces.every(({ synced }) => synced)) return undefined;
     const { gateways, closed, consumers, pods, refused, modelDeployments } = this.#assembly.read();
     const resolved = this.#models.read(modelDeployments);
-    const references = secretReferences({ gateways, consumers });
-    this.#watches.follow(references);
+    const references = this.#follow({ gateways, consumers });
     if (resolved === undefined) return undefined;
     const referring = this.#watches.settled
       ? {
@@ -174,6 +174,16 @@ class ClusterReader {
       this.#last = { state, refused };
     }
     return this.#last;
+  }
+
+  /** The Secrets that these refer to, which are followed from now on. */
+  #follow(referring: Pick<ClusterState, 'gateways' | 'consumers'>): SecretReferences {
+    const last = this.#references;
+    if (last?.gateways === referring.gateways && last.consumers === referring.consumers) return last.references;
+    const references = secretReferences(referring);
+    this.#references = { ...referring, references };
+    this.#watches.follow(references);
+    return references;
   }
 
   stop(): void {

@@ -30,6 +30,11 @@ export interface Assembled extends DeclaredState {
 /** Puts the replicas of some namespaces together. */
 export class Assembly {
   readonly #namespaces: readonly NamespaceReplicas[];
+  // A change of one kind, such as each one of a pod, costs nothing of the others.
+  readonly #models = new Remembered(sorted<ModelDeploymentSpec>);
+  readonly #gateways = new Remembered(sorted<InferenceGatewaySpec>);
+  readonly #consumers = new Remembered(sorted<ConsumerSpec>);
+  readonly #pods = new Remembered((pods: ReadonlyMap<string, Pod>) => pods);
   readonly #gatewayMemory = new GatewayMemory();
   #last: Assembled | undefined;
 
@@ -40,26 +45,53 @@ export class Assembly {
   /** The same object while nothing changed. */
   read(): Assembled {
     const last = this.#last;
-    const models = union(this.#namespaces.map(({ models }) => models.values));
-    const gateways = union(this.#namespaces.map(({ gateways }) => gateways.values));
-    const consumers = union(this.#namespaces.map(({ consumers }) => consumers.values));
-    const pods = union(this.#namespaces.map(({ pods }) => pods.values));
+    const models = this.#models.of(this.#namespaces.map(({ models }) => models.values));
+    const gateways = this.#gateways.of(this.#namespaces.map(({ gateways }) => gateways.values));
+    const consumers = this.#consumers.of(this.#namespaces.map(({ consumers }) => consumers.values));
+    const pods = this.#pods.of(this.#namespaces.map(({ pods }) => pods.values));
     const declaredGateways = sameList(
-      [...declaredOf(gateways).entries()].sort(byKey).map(([, value]) => value),
+      [...gateways.declared].sort(byKey).map(([, value]) => value),
       last?.gateways,
     );
     const now: Assembled = {
-      modelDeployments: sameMap(declaredOf(models), last?.modelDeployments),
+      modelDeployments: sameMap(models.declared, last?.modelDeployments),
       gateways: declaredGateways,
-      closed: this.#gatewayMemory.read(declaredGateways, [...gateways.values()].flatMap(unserved)),
-      consumers: sameMap(declaredOf(consumers), last?.consumers),
+      closed: this.#gatewayMemory.read(declaredGateways, gateways.unserved),
+      consumers: sameMap(consumers.declared, last?.consumers),
       pods: sameMap(pods, last?.pods),
-      refused: sameList([...refusedOf(consumers), ...refusedOf(gateways), ...refusedOf(models)], last?.refused),
+      refused: sameList([...consumers.refused, ...gateways.refused, ...models.refused], last?.refused),
     };
     if (last !== undefined && sameParts(now, last)) return last;
     this.#last = now;
     return now;
   }
+}
+
+/** What was made of the objects of some replicas, until one of them has others. */
+class Remembered<Value, Made> {
+  readonly #make: (objects: ReadonlyMap<string, Value>) => Made;
+  #last: { readonly from: readonly ReadonlyMap<string, Value>[]; readonly made: Made } | undefined;
+
+  constructor(make: (objects: ReadonlyMap<string, Value>) => Made) {
+    this.#make = make;
+  }
+
+  of(from: readonly ReadonlyMap<string, Value>[]): Made {
+    const last = this.#last;
+    if (last !== undefined && from.every((objects, index) => objects === last.from[index])) return last.made;
+    const made = this.#make(union(from));
+    this.#last = { from, made };
+    return made;
+  }
+}
+
+/** The objects of one kind by what can be done with them. */
+function sorted<Spec>(objects: ReadonlyMap<string, DeclaredObject<Spec>>) {
+  return {
+    declared: declaredOf(objects),
+    refused: refusedOf(objects),
+    unserved: [...objects.values()].flatMap(unserved),
+  };
 }
 
 function union<Value>(maps: readonly ReadonlyMap<string, Value>[]): ReadonlyMap<string, Value> {
@@ -81,7 +113,8 @@ function unserved({ declared, refused }: DeclaredObject<unknown>): RefusedGatewa
 }
 
 function refusedOf<Spec>(objects: ReadonlyMap<string, DeclaredObject<Spec>>): RefusedResource[] {
-  return [...objects].sort(byKey).flatMap(([, { refused }]) => refused ?? []);
+  const found = [...objects].flatMap(([key, { refused }]) => (refused === undefined ? [] : [[key, refused] as const]));
+  return found.sort(byKey).map(([, refused]) => refused);
 }
 
 function byKey([one]: readonly [string, unknown], [other]: readonly [string, unknown]): number {
@@ -92,7 +125,7 @@ function sameMap<Value>(
   now: ReadonlyMap<string, Value>,
   last: ReadonlyMap<string, Value> | undefined,
 ): ReadonlyMap<string, Value> {
-  return last !== undefined && sameEntries(now, last) ? last : now;
+  return last !== undefined && (now === last || sameEntries(now, last)) ? last : now;
 }
 
 function sameList<Value>(now: readonly Value[], last: readonly Value[] | undefined): readonly Value[] {
