@@ -112,6 +112,22 @@ suite('what the person at the terminal is told', () => {
     assert.match(seen(), /^Table 2-b\n( {2}− m-\d{4}\n){20}… and 4,980 more: fairlead models\n$/);
   });
 
+  test('a gateway that nobody may call, and why, without an example that would fail', () => {
+    const { narrator, seen } = listen();
+    const { reading } = planned('1-a', 1);
+    const origin = { kind: 'file', file: 'gateway.yaml', line: 1, column: 1 } as const;
+    const state = { ...reading.state, closed: { why: 'refused', key: 'default/g', origin } as const };
+    narrator.planned({ version: '1-a', plan: plan(state, { standalone: true }), reading: { ...reading, state } });
+    assert.match(
+      seen(),
+      /^gateway\.yaml:1:1: warning: nobody may call until the InferenceGateway default\/g can be read/,
+    );
+    narrator.ready('dir', 'logs');
+    const banner = seen();
+    assert.match(banner, /\(nobody may call: see above\)/);
+    assert.doesNotMatch(banner, /curl|no key needed/);
+  });
+
   test('a terminal that has gone away is nobody to tell', () => {
     const out = new PassThrough();
     const screen = new Screen(out as unknown as WriteStream);

@@ -102,6 +102,7 @@ function more(count: number): string {
 
 /** A first request that works as it stands, for a model that has an endpoint. */
 function tryIt(base: string, plan: Plan): string[] {
+  if (isClosed(plan)) return [];
   const chat = [...plan.models].find(
     ([key, model]) => model.type === 'text-generation' && (plan.statuses.get(key)?.endpoints.ready ?? 0) > 0,
   );
@@ -133,7 +134,12 @@ function credentialOf({ gateway: { authentication } }: Plan): string | undefined
   }
 }
 
+function isClosed({ gateway: { authentication } }: Plan): boolean {
+  return authentication?.mode === AuthenticationMode.AUTHENTICATION_MODE_UNSPECIFIED;
+}
+
 function needed(plan: Plan): string {
+  if (isClosed(plan)) return 'nobody may call: see above';
   const credential = credentialOf(plan);
   if (credential === undefined) return 'no key needed';
   const consumers = plan.consumers.size === 1 ? '1 consumer' : `${plan.consumers.size.toLocaleString('en')} consumers`;
