@@ -122,7 +122,7 @@ suite('Secrets of a real API server', { timeout: 4 * timeout }, () => {
     const api = 'rbac.authorization.k8s.io';
     const metadata = { name: 'operator', namespace: 'ml' };
     const rules = [
-      { apiGroups: ['fairlead.dev'], resources: ['modeldeployments', 'inferencegateways'], verbs: read },
+      { apiGroups: ['fairlead.dev'], resources: ['modeldeployments', 'inferencegateways', 'consumers'], verbs: read },
       { apiGroups: [''], resources: ['pods'], verbs: read },
     ];
     const named = [{ apiGroups: [''], resources: ['secrets'], resourceNames: ['allowed'], verbs: read }];
