@@ -97,6 +97,15 @@ suite('watches of Secrets', { timeout }, () => {
     });
   }
 
+  test('stay settled by what was answered last when nothing is for the moment', async t => {
+    const { watches, until, asked } = await watching(t, [status(403), status(503), status(503), silence]);
+    watches.follow(wanting('a'));
+    await until(() => watches.settled);
+    await until(() => asked() === 3);
+    assert.equal(watches.settled, true);
+    assert.match(known(watches, 'a'), /may not read it/);
+  });
+
   test('are settled after a while by an API server that does not answer', async t => {
     const { watches, until } = await watching(t, [silence], 50);
     watches.follow(wanting('a'));

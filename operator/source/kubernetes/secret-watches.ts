@@ -123,9 +123,10 @@ export class SecretWatches {
         onEvent(event);
         if (event.event !== 'source.interrupted') return;
         const failure = FAILURES.get(event.code);
-        const changed = watch.failure !== failure;
+        // That it cannot be asked for the moment makes nothing that was known untrue.
+        if (failure === undefined || failure === watch.failure) return;
         watch.failure = failure;
-        if (changed) onChange();
+        onChange();
       },
     }).finally(() => {
       clearTimeout(patience);
