@@ -164,6 +164,31 @@ suite('the source on a real API server', { timeout: 6 * timeout }, () => {
     await objects.delete('md', 'ml', 'good');
   });
 
+  test('a gateway that breaks is kept, and to whoever begins then, or when it goes, nobody may call', {
+    timeout,
+  }, async t => {
+    const { until } = await watching(t);
+    const jwksUrl = 'https://id.example/jwks.json';
+    const gateway = (issuer: string) => ({
+      apiVersion: 'fairlead.dev/v1alpha1',
+      kind: 'InferenceGateway',
+      metadata: { namespace: 'ml', name: 'g' },
+      spec: { authentication: { mode: 'jwt', jwt: [{ issuer, jwksUrl }] } },
+    });
+    await objects.apply(gateway('https://id.example'));
+    await until(({ state }) => state.gateways.length === 1);
+    // What no rule in CEL says.
+    await objects.apply(gateway('of two words'));
+    const { state: broken } = await until(({ refused }) => refused.length === 1);
+    assert.equal(broken.gateways[0]?.spec.authentication.jwt[0]?.issuer, 'https://id.example');
+    assert.equal(broken.closed, undefined);
+    const { state: first } = await freshList();
+    assert.deepEqual([first.gateways.length, first.closed?.why, first.closed?.key], [0, 'refused', 'ml/g']);
+    await objects.delete('igw', 'ml', 'g');
+    const { state: gone } = await until(({ state }) => state.gateways.length === 0);
+    assert.deepEqual([gone.closed?.why, gone.closed?.key], ['gone', 'ml/g']);
+  });
+
   test('sees the namespaces that it is told to, and only those', { timeout }, async t => {
     await objects.apply({
       apiVersion: 'fairlead.dev/v1alpha1',
