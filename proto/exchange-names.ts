@@ -10,6 +10,11 @@ export const CLUSTER_HEADER = 'x-fairlead-cluster';
 /** Request header by which extproc names the timeouts, see `routeProfile`. */
 export const ROUTE_HEADER = 'x-fairlead-route';
 /**
+ * Request header by which a listener that asks for keys or tokens says so: the number of its AuthenticationMode. A
+ * connection may outlive the listener's setting.
+ */
+export const AUTHENTICATION_HEADER = 'x-fairlead-authentication';
+/**
  * Request header that carries an exchange's id to its endpoint and into the records of its attempts: Envoy gives those
  * no dynamic metadata.
  */

@@ -3,7 +3,10 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import type { HeaderMutationJson } from '../../proto/gen/envoy/config/common/mutation_rules/v3/mutation_rules_pb.js';
 import type { HeaderMutationJson as FilterJson } from '../../proto/gen/envoy/extensions/filters/http/header_mutation/v3/header_mutation_pb.js';
+import { AuthenticationMode } from '../../proto/gen/fairlead/v1/table_pb.js';
 import { stripAtPod, stripFromClient, stripSteering } from './header-hygiene.ts';
+
+const { AUTHENTICATION_NONE: NONE, AUTHENTICATION_API_KEYS } = AuthenticationMode;
 
 /** What Envoy does with a list of mutations: each in turn; an empty value is not added. */
 function mutate(
@@ -23,7 +26,7 @@ function step({ remove, removeOnMatch, append }: HeaderMutationJson, headers: Re
     if (name === remove || (prefix && name.startsWith(prefix))) delete headers[name];
   }
   const from = append?.header?.value?.match(/^%REQ\((.*)\)%$/)?.[1];
-  const value = from === undefined ? undefined : headers[from];
+  const value = from === undefined ? append?.header?.value : headers[from];
   if (append?.header?.key && value) headers[append.header.key] = value;
 }
 
@@ -42,13 +45,20 @@ test('a client says what it may and nothing that steers', () => {
     'target-pod': 'evil',
     'fl-explain': 'evil',
   };
-  assert.deepEqual(mutate(stripFromClient(), sent), {
+  assert.deepEqual(mutate(stripFromClient(NONE), sent), {
     authorization: 'Bearer key',
     'x-request-id': 'r',
     'routing-strategy': 'random',
     'x-fairlead-explain': '1',
     'x-fairlead-tpot-ms': '20',
   });
+});
+
+test('a listener that asks for keys says so, whatever the client says; no pod hears it', () => {
+  const name = 'x-fairlead-authentication';
+  assert.deepEqual(mutate(stripFromClient(AUTHENTICATION_API_KEYS), { [name]: '9' }), { [name]: '2' });
+  assert.deepEqual(mutate(stripFromClient(NONE), { [name]: '2' }), {});
+  assert.deepEqual(mutate(stripAtPod(), { [name]: '2' }), {});
 });
 
 test('of the own headers only the three pass, whatever else is sent', () => {
@@ -59,7 +69,7 @@ test('of the own headers only the three pass, whatever else is sent', () => {
   );
   fc.assert(
     fc.property(fc.dictionary(name, fc.stringMatching(/^[a-z0-9]{1,8}$/)), sent => {
-      const got = mutate(stripFromClient(), sent);
+      const got = mutate(stripFromClient(NONE), sent);
       for (const [key, value] of Object.entries(got)) {
         assert.equal(value, sent[key]);
         assert.ok(['user', 'x-model', ...allowed].includes(key), key);

@@ -1,10 +1,11 @@
-import { CLUSTER_HEADER, OWN_HEADER_PREFIX, ROUTE_HEADER } from '../../proto/exchange-names.ts';
+import { AUTHENTICATION_HEADER, CLUSTER_HEADER, OWN_HEADER_PREFIX, ROUTE_HEADER } from '../../proto/exchange-names.ts';
 import type { HeaderMutationJson } from '../../proto/gen/envoy/config/common/mutation_rules/v3/mutation_rules_pb.js';
 import {
   HeaderMutationSchema,
   type MutationsJson,
 } from '../../proto/gen/envoy/extensions/filters/http/header_mutation/v3/header_mutation_pb.js';
 import type { HttpFilterJson } from '../../proto/gen/envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager_pb.js';
+import { AuthenticationMode } from '../../proto/gen/fairlead/v1/table_pb.js';
 import { typedConfig } from './typed-config.ts';
 
 /** The `x-fairlead-*` headers that clients may send (api.md §2); every other is the gateway's own. */
@@ -16,8 +17,10 @@ const INTERNAL_PREFIXES = [OWN_HEADER_PREFIX, 'x-envoy-', 'x-gateway-destination
  * First filter of all: takes away what a client may not say. Header mutation can only remove a whole prefix, so the
  * few allowed headers wait under another name meanwhile; one that is absent stays absent, since a header whose value
  * comes out empty is not added.
+ *
+ * @param authentication whom the listener asks who they are; NONE is not told
  */
-export function stripFromClient(): HttpFilterJson {
+export function stripFromClient(authentication: AuthenticationMode): HttpFilterJson {
   const parked = CLIENT_HEADERS.map(name => `fl-${name}`);
   const requestMutations = [
     ...parked.map(remove),
@@ -25,6 +28,9 @@ export function stripFromClient(): HttpFilterJson {
     ...INTERNAL_PREFIXES.map(removePrefix),
     ...CLIENT_HEADERS.map(name => copy(`fl-${name}`, OWN_HEADER_PREFIX + name)),
     ...parked.map(remove),
+    ...(authentication === AuthenticationMode.AUTHENTICATION_NONE
+      ? []
+      : [set(AUTHENTICATION_HEADER, String(authentication))]),
   ];
   return mutate('strip', { requestMutations });
 }
@@ -53,7 +59,12 @@ const GATEWAY_PREFIXES = [OWN_HEADER_PREFIX, 'x-envoy-', 'access-control-', 'x-r
  * headers are added after. Compressed answers would hide their token usage from Envoy.
  */
 export function stripAtPod(): HttpFilterJson {
-  const ours = [CLUSTER_HEADER, ROUTE_HEADER, ...CLIENT_HEADERS.map(name => OWN_HEADER_PREFIX + name)];
+  const ours = [
+    CLUSTER_HEADER,
+    ROUTE_HEADER,
+    AUTHENTICATION_HEADER,
+    ...CLIENT_HEADERS.map(name => OWN_HEADER_PREFIX + name),
+  ];
   return mutate('upstream_strip', {
     requestMutations: ['accept-encoding', ...CREDENTIALS, ...ours].map(remove),
     responseMutations: GATEWAY_PREFIXES.map(removePrefix),
@@ -73,5 +84,9 @@ function removePrefix(prefix: string): HeaderMutationJson {
 }
 
 function copy(from: string, to: string): HeaderMutationJson {
-  return { append: { header: { key: to, value: `%REQ(${from})%` }, appendAction: 'OVERWRITE_IF_EXISTS_OR_ADD' } };
+  return set(to, `%REQ(${from})%`);
+}
+
+function set(key: string, value: string): HeaderMutationJson {
+  return { append: { header: { key, value }, appendAction: 'OVERWRITE_IF_EXISTS_OR_ADD' } };
 }

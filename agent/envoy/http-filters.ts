@@ -13,7 +13,7 @@ import {
 import { RBACSchema } from '../../proto/gen/envoy/extensions/filters/http/rbac/v3/rbac_pb.js';
 import { RouterSchema } from '../../proto/gen/envoy/extensions/filters/http/router/v3/router_pb.js';
 import type { HttpFilterJson } from '../../proto/gen/envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager_pb.js';
-import type { Gateway } from '../../proto/gen/fairlead/v1/table_pb.js';
+import { AuthenticationMode, type Gateway } from '../../proto/gen/fairlead/v1/table_pb.js';
 import { attemptLog } from './access-logs.ts';
 import { cors } from './cors.ts';
 import { stripFromClient, stripSteering } from './header-hygiene.ts';
@@ -51,7 +51,7 @@ const HEADERS_READ = [
 export function httpFilters({ modelHeaders, authentication }: Gateway): HttpFilterJson[] {
   const issuers = tokenIssuers(authentication);
   return [
-    stripFromClient(),
+    stripFromClient(authentication?.mode ?? AuthenticationMode.AUTHENTICATION_NONE),
     cors(),
     unreadyWhenDraining(),
     ...(issuers.length > 0 ? [jwtFilter(issuers)] : []),

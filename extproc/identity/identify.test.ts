@@ -64,6 +64,10 @@ function ask(mode: AuthenticationMode | undefined, headers: Headers, claims?: To
   return identify(lookup, { claims: issuer => (issuer === 'idp' ? claims : undefined) }, gateway, index, NOW_MS);
 }
 
+function codeOf(answer: Caller | Refusal): string {
+  return isRefusal(answer) ? answer.code : '';
+}
+
 const bearer = (secret: string): Headers => ({ authorization: `Bearer ${secret}` });
 
 function caller(mode: AuthenticationMode, headers: Headers, claims?: TokenClaims): string {
@@ -101,6 +105,16 @@ describe('authentication none', () => {
 
   test('a verified token names nobody', () => {
     assert.equal(caller(AUTHENTICATION_NONE, {}, { sub: 'a-1' }), 'anonymous');
+  });
+
+  test('on a connection from before the gateway stopped asking, callers are asked still', () => {
+    const since = (mode: AuthenticationMode, more: Headers) => ({ 'x-fairlead-authentication': String(mode), ...more });
+    for (const mode of WITH_KEYS) {
+      assert.equal(caller(AUTHENTICATION_NONE, since(mode, bearer(ALICE))), 'alice');
+      assert.equal(codeOf(ask(AUTHENTICATION_NONE, since(mode, { user: 'al' }))), 'missing_api_key');
+    }
+    assert.equal(codeOf(ask(AUTHENTICATION_NONE, since(AUTHENTICATION_JWT, bearer(TOKEN)))), 'invalid_token');
+    assert.equal(codeOf(ask(AUTHENTICATION_NONE, since(0 as AuthenticationMode, {}))), 'gateway_unavailable');
   });
 });
 

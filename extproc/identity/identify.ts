@@ -1,4 +1,5 @@
 import { isRefusal, type Refusal, refuse } from '../../errors/refusal.ts';
+import { AUTHENTICATION_HEADER } from '../../proto/exchange-names.ts';
 import { AuthenticationMode, type Gateway, type JwtIssuer } from '../../proto/gen/fairlead/v1/table_pb.js';
 import type { HeaderLookup } from '../request/head.ts';
 import { checkApiKey, digestOf, MAX_API_KEY_BYTES } from './api-key.ts';
@@ -34,11 +35,19 @@ export function identify(
   index: ConsumerIndex,
   nowMs: number,
 ): Caller | Refusal {
-  if (gateway.authentication?.mode === AUTHENTICATION_NONE) return callerByUser(headers, index);
-  const consumer = authenticate(headers, tokens, gateway, index, nowMs);
+  const mode = modeFor(headers, gateway);
+  if (mode === AUTHENTICATION_NONE) return callerByUser(headers, index);
+  const consumer = authenticate(mode, headers, tokens, gateway, index, nowMs);
   if (isRefusal(consumer)) return consumer;
   const user = userLabel(headers);
   return typeof user === 'object' ? user : callerOf(consumer, user);
+}
+
+/** A connection from before the gateway stopped asking may be from where it is not open to any more: it is asked still. */
+function modeFor(headers: HeaderLookup, { authentication }: Gateway): AuthenticationMode | undefined {
+  if (authentication?.mode !== AUTHENTICATION_NONE) return authentication?.mode;
+  const asked = headers.get(AUTHENTICATION_HEADER);
+  return asked === undefined ? AUTHENTICATION_NONE : Number(asked);
 }
 
 function callerByUser(headers: HeaderLookup, index: ConsumerIndex): Caller | Refusal {
@@ -49,13 +58,14 @@ function callerByUser(headers: HeaderLookup, index: ConsumerIndex): Caller | Ref
 }
 
 function authenticate(
+  mode: AuthenticationMode | undefined,
   headers: HeaderLookup,
   tokens: VerifiedTokens,
   { authentication }: Gateway,
   index: ConsumerIndex,
   nowMs: number,
 ): ConsumerEntry | Refusal {
-  const { mode, jwtIssuers = [] } = authentication ?? {};
+  const { jwtIssuers = [] } = authentication ?? {};
   switch (mode) {
     case AUTHENTICATION_API_KEYS:
       return consumerByKey(headers, index, nowMs);
