@@ -106,6 +106,7 @@ suite('headers of an answer', () => {
       strategy: 'least-request',
       chosen: ['pods-0'],
       candidates: [{ endpoint: 'pods-0', backend: 'pods', priority: 0, inFlight: 0, score: 0 }],
+      limits: [],
     });
     for (const value of ['0', 'true', '']) {
       const other = await send(url, POST, { headers: { 'x-fairlead-explain': value }, body: chat('llama') });
