@@ -28,6 +28,8 @@ function closed({ state }: DirectoryReading): string {
 const FIRST: Readonly<Record<string, readonly [text: string, closed: string]>> = {
   'that is good': [ASKING, 'no'],
   'with a mistake in a field': [gateway('{authentication: {mode: apikeys}}'), 'refused default/g'],
+  'whose kind is mistyped': [ASKING.replace('InferenceGateway', 'InferenceGatway'), 'refused default/g'],
+  'whose kind is missing': [ASKING.replace('kind: InferenceGateway\n', ''), 'refused'],
   'without a name': [ASKING.replace('{name: g}', '{}'), 'refused'],
   'in a file that is no YAML': [ASKING.replace('{mode', '{{mode'), 'refused'],
   'with a mistake, and another that is good': [`${gateway('{listeners: 1}')}---\n${ASKING.replace('g}', 'h}')}`, 'no'],

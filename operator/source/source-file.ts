@@ -151,7 +151,7 @@ class DocumentReader {
 
   #refuse(fields: Readonly<Record<string, unknown>>, origin: Place, problems: readonly FieldProblem[]): void {
     const resource = nameOf(fields);
-    if (fields.kind === 'InferenceGateway') {
+    if (mayBeGateway(fields)) {
       const [, key = ''] = resource.split(' ');
       this.refusedGateways.push({ ...refusedGatewayIn(this.#file), key, origin: this.#origin(origin) });
     }
@@ -179,6 +179,11 @@ class DocumentReader {
   #origin({ line, column }: Place): FileOrigin {
     return { kind: 'file', file: this.#file, line, column };
   }
+}
+
+/** A resource of ours whose kind is mistyped or missing is as likely the gateway as any. */
+function mayBeGateway({ apiVersion, kind }: Readonly<Record<string, unknown>>): boolean {
+  return isOurs(apiVersion, kind) && kind !== 'ModelDeployment' && kind !== 'Consumer';
 }
 
 /** A gateway that may be anywhere in a file that cannot be read. */
