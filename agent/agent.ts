@@ -167,8 +167,12 @@ class Agent {
     if (known === undefined) return;
     await this.#envoy.apply(known.table, known.retired, this.#signal);
     if (next === this.#applied) return;
-    await this.#handOver(next);
-    await this.#envoy.openMoved(this.#signal);
+    try {
+      await this.#handOver(next);
+    } finally {
+      // Also where the picker stays with the table before: what a listener asks of its callers is held all the same.
+      await this.#envoy.openMoved(this.#signal);
+    }
     this.#applied = next;
     this.#unusable = undefined;
     feed.keep(next.table);

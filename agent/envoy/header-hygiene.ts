@@ -18,7 +18,7 @@ const INTERNAL_PREFIXES = [OWN_HEADER_PREFIX, 'x-envoy-', 'x-gateway-destination
  * few allowed headers wait under another name meanwhile; one that is absent stays absent, since a header whose value
  * comes out empty is not added.
  *
- * @param authentication whom the listener asks who they are; NONE is not told
+ * @param authentication whom the listener asks who they are, which extproc is told where it does
  */
 export function stripFromClient(authentication: AuthenticationMode): HttpFilterJson {
   const parked = CLIENT_HEADERS.map(name => `fl-${name}`);
@@ -28,11 +28,15 @@ export function stripFromClient(authentication: AuthenticationMode): HttpFilterJ
     ...INTERNAL_PREFIXES.map(removePrefix),
     ...CLIENT_HEADERS.map(name => copy(`fl-${name}`, OWN_HEADER_PREFIX + name)),
     ...parked.map(remove),
-    ...(authentication === AuthenticationMode.AUTHENTICATION_NONE
-      ? []
-      : [set(AUTHENTICATION_HEADER, String(authentication))]),
+    ...(asks(authentication) ? [set(AUTHENTICATION_HEADER, String(authentication))] : []),
   ];
   return mutate('strip', { requestMutations });
+}
+
+/** Where nobody may call, as long as that is so, extproc lets nobody pass. */
+function asks(authentication: AuthenticationMode): boolean {
+  const { AUTHENTICATION_NONE, AUTHENTICATION_MODE_UNSPECIFIED } = AuthenticationMode;
+  return authentication !== AUTHENTICATION_NONE && authentication !== AUTHENTICATION_MODE_UNSPECIFIED;
 }
 
 /** How callers prove who they are, to the gateway or to others of its origin; no pod's business. */

@@ -51,7 +51,7 @@ const HEADERS_READ = [
 export function httpFilters({ modelHeaders, authentication }: Gateway): HttpFilterJson[] {
   const issuers = tokenIssuers(authentication);
   return [
-    stripFromClient(authentication?.mode ?? AuthenticationMode.AUTHENTICATION_NONE),
+    stripFromClient(authentication?.mode ?? AuthenticationMode.AUTHENTICATION_MODE_UNSPECIFIED),
     cors(),
     unreadyWhenDraining(),
     ...(issuers.length > 0 ? [jwtFilter(issuers)] : []),
