@@ -208,8 +208,9 @@ export class Exchange implements ExchangeHandler {
   #renew(request: InferenceRequest): InferenceRequest | Refusal {
     if (this.#revision === this.#plane.models.revision) return request;
     const renewed = this.#resolve(request);
-    if (isRefusal(renewed) || renewed.entry.key === request.entry.key) return renewed;
-    return refuse('gateway_unavailable', { message: 'The name now is of another model. Try again.' });
+    if (isRefusal(renewed)) return renewed;
+    if (renewed.entry.key === request.entry.key && renewed.caller.key === request.caller.key) return renewed;
+    return refuse('gateway_unavailable', { message: 'The name, or the key, now is of another. Try again.' });
   }
 
   /** The whole request: what its body says, for which model, by which strategy. */

@@ -43,7 +43,10 @@ export function identify(
   return typeof user === 'object' ? user : callerOf(consumer, user);
 }
 
-/** A connection from before the gateway stopped asking may be from where it is not open to any more: it is asked still. */
+/**
+ * A connection older than the last change of mode may come from where the gateway is not open any more: whoever uses it
+ * is asked still.
+ */
 function modeFor(headers: HeaderLookup, { authentication }: Gateway): AuthenticationMode | undefined {
   if (authentication?.mode !== AUTHENTICATION_NONE) return authentication?.mode;
   const asked = headers.get(AUTHENTICATION_HEADER);
