@@ -8,7 +8,7 @@ interface LateCharge {
   readonly sinceMs: number;
 }
 
-/** A sum of money or tokens for each consumer and model that was used; some 30 MB. */
+/** Four for each consumer and model that was used, so that 25,000 such pairs have room; some 30 MB. */
 const MAX_SUMS = 100_000;
 /** Buckets of sliding windows, which are over soon anyway. */
 const MAX_SLICES = 10_000;
