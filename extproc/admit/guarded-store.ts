@@ -37,6 +37,8 @@ const DEFAULT_TIMEOUT_MS = 20;
 const READ_TIMEOUT_MS = 1_000;
 /** Reads under way at most, those among them that nobody waits for any more. */
 const MAX_READS = 4;
+/** Reads that wait for one of those to end. */
+const MAX_WAITING_READS = 100;
 /** Between two questions whether the shared store is back. */
 const PROBE_EVERY_MS = 250;
 
@@ -58,6 +60,8 @@ export class GuardedStore implements LimitStore {
   readonly #closing = new AbortController();
   readonly #counts = { failures: 0, withoutStore: 0, undone: 0 };
   #reads = 0;
+  /** Each begins a read, in the place of one that has ended. */
+  readonly #waitingReads: (() => void)[] = [];
   #failure: string | undefined;
 
   constructor(options: GuardedStoreOptions) {
@@ -126,13 +130,29 @@ export class GuardedStore implements LimitStore {
   }
 
   async #readShared(counters: readonly Counter[]): Promise<readonly CounterState[]> {
-    if (this.#reads === MAX_READS) throw new Error('too many others are being read');
-    this.#reads++;
-    const answer = Promise.resolve(this.#shared.read(counters)).finally(() => this.#reads--);
+    const late = new AbortController();
+    const answer = this.#readInTurn(counters, late.signal);
     const states = await this.#inTime(answer, READ_TIMEOUT_MS);
     if (states !== TIMED_OUT) return states;
     answer.catch(() => undefined);
+    late.abort();
     throw new Error(tooSlow(READ_TIMEOUT_MS));
+  }
+
+  /** Asks nothing for whoever was told that it is late before it was its turn. */
+  async #readInTurn(counters: readonly Counter[], late: AbortSignal): Promise<readonly CounterState[]> {
+    if (this.#reads < MAX_READS) this.#reads++;
+    else {
+      if (this.#waitingReads.length === MAX_WAITING_READS) throw new Error('too many others are being read');
+      await new Promise<void>(resolve => this.#waitingReads.push(resolve));
+    }
+    try {
+      return late.aborted ? [] : await this.#shared.read(counters);
+    } finally {
+      const begin = this.#waitingReads.shift();
+      if (begin === undefined) this.#reads--;
+      else begin();
+    }
   }
 
   #decideAlone(id: string, charges: readonly Charge[]): Verdict {
