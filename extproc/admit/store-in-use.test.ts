@@ -25,13 +25,18 @@ function open(t: TestContext) {
   return { store, follow };
 }
 
+async function startServer(t: TestContext): Promise<ValkeyServer> {
+  const server = await ValkeyServer.start();
+  t.after(() => server.stop());
+  return server;
+}
+
 const settings = ({ url }: ValkeyServer): ValkeySettings => {
   return { url, username: '', password: undefined, ca: undefined, cluster: false };
 };
 
 test('what is spent for want of a Secret is known to the store that it leads to', async t => {
-  const server = await ValkeyServer.start();
-  t.after(() => server.stop());
+  const server = await startServer(t);
   const { store, follow } = open(t);
   const first = store.current;
   for (const id of ['a', 'b', 'c']) await first.reserve(id, spent);
@@ -58,4 +63,34 @@ test('what is spent for want of a Secret and is told to nobody counts as dropped
   assert.equal(store.counts.dropped, 1);
   follow(undefined);
   assert.equal(store.counts.dropped, 2);
+});
+
+test('a store that is not in use any more is told what is left to tell when all ends', async t => {
+  const [before, after] = await Promise.all([startServer(t), startServer(t)]);
+  const { store, follow } = open(t);
+  follow(settings(before));
+  const first = store.current;
+  assert.equal((await first.reserve('a', spent)).admitted, true);
+  follow(settings(after));
+  first.settle('a', spent, [5, 5]);
+  await store.close();
+  const client = before.client();
+  t.after(() => client.disconnect());
+  assert.equal(await client.get('fairlead:{limits}:count:budget'), '5');
+  assert.equal(store.counts.dropped, 0);
+});
+
+test('what a store that is not in use any more was never told counts as dropped', async t => {
+  const [before, after] = await Promise.all([startServer(t), startServer(t)]);
+  const { store, follow } = open(t);
+  follow(settings(before));
+  const first = store.current;
+  for (const id of ['a', 'b', 'c']) assert.equal((await first.reserve(id, spent)).admitted, true);
+  follow(settings(after));
+  await before.kill();
+  for (const id of ['a', 'b']) first.settle(id, spent, [5, 5]);
+  await store.close();
+  assert.equal(store.counts.dropped, 2);
+  first.settle('c', spent, [5, 5]);
+  assert.equal(store.counts.dropped, 3);
 });

@@ -47,7 +47,9 @@ export class StoreInUse {
   readonly #options: StoreInUseOptions;
   readonly #agents = new AgentCount();
   #shared: Shared | undefined;
-  /** Of stores that are not in use any more. */
+  /** Not in use any more, each until it is closed by its timer. */
+  readonly #retired = new Map<Shared, NodeJS.Timeout>();
+  /** Of stores that are closed. */
   #before: StoreCounts = { failures: 0, withoutStore: 0, dropped: 0 };
 
   constructor(options: StoreInUseOptions) {
@@ -71,14 +73,9 @@ export class StoreInUse {
   }
 
   get counts(): StoreCounts {
-    const before = this.#before;
-    if (this.#shared === undefined) return before;
-    const { guarded, store } = this.#shared;
-    return {
-      failures: before.failures + guarded.counts.failures,
-      withoutStore: before.withoutStore + guarded.counts.withoutStore,
-      dropped: before.dropped + store.dropped,
-    };
+    let sum = this.#before;
+    for (const shared of this.#all()) sum = withCountsOf(shared, sum);
+    return sum;
   }
 
   /** So many agents share what is limited. */
@@ -92,7 +89,6 @@ export class StoreInUse {
     const store =
       valkey && ('missing' in valkey ? new MissingStore(new StoreUnavailable(valkey.missing)) : connect(valkey));
     if (last?.store instanceof MissingStore) last.store.replaceBy(store);
-    this.#before = this.counts;
     this.#shared = undefined;
     if (last !== undefined) this.#retire(last);
     if (store === undefined) return this.#options.onChange(undefined);
@@ -114,16 +110,34 @@ export class StoreInUse {
     this.local.expire();
   }
 
-  /** Tells the shared store what is left to tell, for a moment, and asks it nothing more. */
+  /** Tells each store what is left to tell it, for a moment, and asks none anything more. */
   async close(): Promise<void> {
+    for (const timer of this.#retired.values()) clearTimeout(timer);
     this.#shared?.guarded.close();
-    await this.#shared?.store.close();
+    await Promise.all(this.#all().map(({ store }) => store.close()));
   }
 
-  #retire({ guarded, store }: Shared): void {
-    guarded.close();
-    setTimeout(() => void store.close(), CLOSE_AFTER_MS).unref();
+  #all(): Shared[] {
+    return this.#shared === undefined ? [...this.#retired.keys()] : [...this.#retired.keys(), this.#shared];
   }
+
+  #retire(shared: Shared): void {
+    shared.guarded.close();
+    const timer = setTimeout(async () => {
+      await shared.store.close();
+      this.#retired.delete(shared);
+      this.#before = withCountsOf(shared, this.#before);
+    }, CLOSE_AFTER_MS);
+    this.#retired.set(shared, timer.unref());
+  }
+}
+
+function withCountsOf({ guarded, store }: Shared, sum: StoreCounts): StoreCounts {
+  return {
+    failures: sum.failures + guarded.counts.failures,
+    withoutStore: sum.withoutStore + guarded.counts.withoutStore,
+    dropped: sum.dropped + store.dropped,
+  };
 }
 
 function connect({ url, username, password, ca, cluster }: ValkeySettings): ValkeyStore {

@@ -180,6 +180,21 @@ describe('store writer', () => {
     assert.deepEqual([added.get('budget')?.amount, added.get('14999')?.amount], [15_000, 1]);
   });
 
+  it('counts as dropped what is left when it is closed, and what comes then', async () => {
+    const { writer, push, setAway } = open();
+    setAway(true);
+    push('a', 'b');
+    await writer.flush();
+    push('c');
+    for (let i = 0; i < 1_100; i++) writer.push(['add', '', [['budget', 'calendar', 9e15, 1]]], false);
+    writer.close();
+    // Two settlements under way, one that waits, 999 amounts, and their sum beyond.
+    assert.equal(writer.dropped, 2 + 1 + 999 + 1);
+    push('d');
+    writer.close();
+    assert.equal(writer.dropped, 1_004);
+  });
+
   it('sends nothing once it is closed', async () => {
     mock.timers.enable({ apis: ['setTimeout'] });
     try {

@@ -79,13 +79,19 @@ export class StoreWriter {
     return true;
   }
 
-  /** Sends nothing more. */
+  /** Sends nothing more: what is left is dropped. */
   close(): void {
     this.#closed = true;
     clearTimeout(this.#timer);
+    this.#dropped += (this.#batch?.length ?? 0) + this.#take(Number.POSITIVE_INFINITY).length;
+    this.#batch = undefined;
   }
 
   #keep(told: Told, sinceMs: number): void {
+    if (this.#closed) {
+      this.#dropped++;
+      return;
+    }
     const [what, , charges] = told;
     if (what === 'add' && this.#queue.length >= MANY) {
       for (const charge of charges) this.#late.add(charge, sinceMs);
@@ -101,9 +107,9 @@ export class StoreWriter {
     return this.#queue.length + this.#late.size > 0;
   }
 
-  #take(): Waiting[] {
-    const some = this.#queue.splice(0, MAX_BATCH);
-    for (const { charge, sinceMs } of this.#late.take(MAX_BATCH - some.length)) {
+  #take(most: number): Waiting[] {
+    const some = this.#queue.splice(0, most);
+    for (const { charge, sinceMs } of this.#late.take(most - some.length)) {
       some.push({ told: ['add', '', [charge]], sinceMs });
     }
     return some;
@@ -114,15 +120,16 @@ export class StoreWriter {
     this.#timer = undefined;
     if (this.#batch === undefined) {
       this.#sequence++;
-      this.#batch = this.#take();
+      this.#batch = this.#take(MAX_BATCH);
     }
     const nowMs = this.#elapsedMs();
     const age = (sinceMs: number) => Math.max(0, Math.round(nowMs - sinceMs));
     try {
-      this.#dropped += await this.#send(
+      const failed = await this.#send(
         this.#sequence,
         this.#batch.map(({ told, sinceMs }) => [...told, age(sinceMs)]),
       );
+      this.#dropped += failed;
       this.#batch = undefined;
       return true;
     } catch {
