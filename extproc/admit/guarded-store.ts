@@ -4,6 +4,8 @@ import type { MemoryStore } from './memory-store.ts';
 
 /** One that may be slow or gone. */
 export interface SharedStore extends LimitStore {
+  /** `ageMs`: how long ago it was used; now when absent. */
+  add(charges: readonly Charge[], ageMs?: number): void;
   /** Resolves when reservations can be made, rejects when they cannot. */
   probe(): Promise<void>;
 }

@@ -1,6 +1,6 @@
 import { MAX_COUNTED } from './count.ts';
 import type { SharedStore } from './guarded-store.ts';
-import type { Charge, LimitStore } from './limit-store.ts';
+import type { Charge } from './limit-store.ts';
 
 /** Counters of which the sums are kept for the store to come; some 20 MB. */
 const MAX_KEPT = 100_000;
@@ -13,7 +13,7 @@ export class MissingStore implements SharedStore {
   readonly #why: Error;
   /** What counts until a date, by its counter. */
   readonly #kept = new Map<string, Charge>();
-  #next: LimitStore | undefined;
+  #next: SharedStore | undefined;
   #dropped = 0;
 
   constructor(why: Error) {
@@ -45,8 +45,8 @@ export class MissingStore implements SharedStore {
     // Nothing was reserved.
   }
 
-  add(charges: readonly Charge[]): void {
-    if (this.#next !== undefined) return this.#next.add(charges);
+  add(charges: readonly Charge[], ageMs?: number): void {
+    if (this.#next !== undefined) return this.#next.add(charges, ageMs);
     for (const charge of charges) {
       if (charge.counter.window.kind === 'calendar') this.#keep(charge);
       else if (charge.counter.window.kind === 'sliding') this.#dropped++;
@@ -54,7 +54,7 @@ export class MissingStore implements SharedStore {
   }
 
   /** Hands over what was spent, and whatever is added from now on. Undefined: no other store comes. */
-  replaceBy(next: LimitStore | undefined): void {
+  replaceBy(next: SharedStore | undefined): void {
     this.#next = next;
     if (next === undefined) this.#dropped += this.#kept.size;
     // One by one, for the store to put in batches as it likes.

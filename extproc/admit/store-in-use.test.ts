@@ -3,7 +3,7 @@ import { type TestContext, test } from 'node:test';
 import type { LimitStoreSettings, ValkeySettings } from '../../agent/table/limit-store-settings.ts';
 import { OnStoreFailure } from '../../proto/gen/fairlead/v1/table_pb.js';
 import { until } from '../../test/e2e/harness/until.ts';
-import { ValkeyServer } from '../../test/store/valkey-server.ts';
+import { ValkeyServer, type ValkeyServerOptions } from '../../test/store/valkey-server.ts';
 import type { Charge, Window } from './limit-store.ts';
 import { minute } from './store-bench.fixture.ts';
 import { StoreInUse } from './store-in-use.ts';
@@ -25,8 +25,8 @@ function open(t: TestContext) {
   return { store, follow };
 }
 
-async function startServer(t: TestContext): Promise<ValkeyServer> {
-  const server = await ValkeyServer.start();
+async function startServer(t: TestContext, options: ValkeyServerOptions = {}): Promise<ValkeyServer> {
+  const server = await ValkeyServer.start(options);
   t.after(() => server.stop());
   return server;
 }
@@ -63,6 +63,28 @@ test('what is spent for want of a Secret and is told to nobody counts as dropped
   assert.equal(store.counts.dropped, 1);
   follow(undefined);
   assert.equal(store.counts.dropped, 2);
+});
+
+test('what is spent while a store cannot be reached is known to the one that takes its place', async t => {
+  const server = await startServer(t, { password: 'right' });
+  const { store, follow } = open(t);
+  follow({ ...settings(server), password: 'wrong' });
+  const first = store.current;
+  for (const id of ['a', 'b']) await first.reserve(id, spent);
+  first.settle('a', spent, [5, 5]);
+  store.current.add(spent);
+  follow({ missing: 'Secret ml/valkey is missing' });
+  store.current.add(spent);
+  follow({ ...settings(server), password: 'right' });
+  first.settle('b', spent, [300, 300]);
+  let used: number | undefined;
+  const isKnown = async () => {
+    used = (await store.current.read(spent.map(({ counter }) => counter)))[0]?.used;
+    return used === 307;
+  };
+  await until('all that is spent', isKnown).catch(() => assert.equal(used, 307));
+  // What slides and was added for want of a Secret, and what was before.
+  assert.equal(store.counts.dropped, 3);
 });
 
 test('a store that is not in use any more is told what is left to tell when all ends', async t => {

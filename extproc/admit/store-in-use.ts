@@ -1,6 +1,6 @@
 import type { LimitStoreSettings, ValkeySettings } from '../../agent/table/limit-store-settings.ts';
 import { OnStoreFailure } from '../../proto/gen/fairlead/v1/table_pb.js';
-import { GuardedStore, type OnStoreFailure as Policy, type SharedStore } from './guarded-store.ts';
+import { GuardedStore, type OnStoreFailure as Policy } from './guarded-store.ts';
 import type { LimitStore } from './limit-store.ts';
 import { AgentCount } from './local-share.ts';
 import { MemoryStore } from './memory-store.ts';
@@ -27,7 +27,7 @@ interface StoreInUseOptions {
 
 interface Shared {
   readonly guarded: GuardedStore;
-  readonly store: SharedStore & { readonly dropped: number; close(): void | Promise<void> };
+  readonly store: MissingStore | ValkeyStore;
 }
 
 /** What was reserved in a store that is not in use any more is settled there: longer than nearly all answers take, milliseconds. */
@@ -87,8 +87,11 @@ export class StoreInUse {
   follow({ valkey, onFailure, timeoutMs }: LimitStoreSettings): void {
     const last = this.#shared;
     const store =
-      valkey && ('missing' in valkey ? new MissingStore(new StoreUnavailable(valkey.missing)) : connect(valkey));
-    if (last?.store instanceof MissingStore) last.store.replaceBy(store);
+      valkey &&
+      ('missing' in valkey
+        ? new MissingStore(new StoreUnavailable(valkey.missing, { mayHaveRun: false }))
+        : connect(valkey));
+    last?.store.replaceBy(store);
     this.#shared = undefined;
     if (last !== undefined) this.#retire(last);
     if (store === undefined) return this.#options.onChange(undefined);

@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict';
 import { describe, it, mock } from 'node:test';
 import { type StoreCharge, StoreWriter } from './store-writer.ts';
+import { StoreUnavailable } from './valkey-connection.ts';
 
 /** A store that answers when told, and a writer to it. */
-function open() {
+function open(failure = new Error('away')) {
   const sent: { sequence: number; ids: string[]; ages: number[] }[] = [];
   /** What came to each counter, and in how many parts. */
   const added = new Map<string, { amount: number; sends: number }>();
@@ -13,7 +14,7 @@ function open() {
     elapsedMs: () => clock.ms,
     send: async (sequence, operations) => {
       sent.push({ sequence, ids: operations.map(([, id]) => id), ages: operations.map(([, , , age]) => age) });
-      if (away) throw new Error('away');
+      if (away) throw failure;
       for (const [key, , , amount] of operations.flatMap(([what, , charges]) => (what === 'add' ? charges : []))) {
         const before = added.get(key);
         added.set(key, { amount: (before?.amount ?? 0) + amount, sends: (before?.sends ?? 0) + 1 });
@@ -33,6 +34,15 @@ function open() {
       for (const id of ids) writer.push(['settle', id, []], false);
     },
   };
+}
+
+/** Another store. */
+function listen() {
+  const heard: [amount: number, ageMs: number][] = [];
+  const heir = (charges: readonly StoreCharge[], ageMs: number) => {
+    for (const [, , , amount] of charges) heard.push([amount, ageMs]);
+  };
+  return { heard, heir };
 }
 
 describe('store writer', () => {
@@ -178,6 +188,67 @@ describe('store writer', () => {
     assert.equal(await writer.flush(), true);
     assert.equal(sent[0]?.ids[0], 'settled');
     assert.deepEqual([added.get('budget')?.amount, added.get('14999')?.amount], [15_000, 1]);
+  });
+
+  it('hands over what was added and the store cannot have counted, with its age', async () => {
+    const { writer, sent, clock, setAway } = open(new StoreUnavailable('refused', { mayHaveRun: false }));
+    const { heard, heir } = listen();
+    const add = (amount: number) => writer.push(['add', '', [['budget', 'calendar', 9e15, amount]]], false);
+    setAway(true);
+    add(1);
+    writer.push(['settle', 'a', []], false);
+    await writer.flush();
+    clock.ms += 1_000;
+    writer.push(['release', 'b', []], false);
+    for (let i = 0; i < 1_500; i++) add(2);
+    clock.ms += 500;
+    writer.handOver(heir);
+    assert.deepEqual(heard[0], [1, 1_500]);
+    assert.deepEqual(
+      heard.slice(1).map(([, ageMs]) => ageMs),
+      heard.slice(1).map(() => 500),
+    );
+    assert.equal(
+      heard.reduce((sum, [amount]) => sum + amount, 0),
+      3_001,
+    );
+    setAway(false);
+    assert.equal(await writer.flush(), true);
+    assert.deepEqual(
+      sent.map(({ ids }) => ids),
+      [['', 'a'], ['a'], ['b']],
+    );
+    assert.equal(writer.dropped, 0);
+  });
+
+  it('keeps what the store may have counted, and sends it again', async () => {
+    const { writer, added, push, setAway } = open();
+    const { heard, heir } = listen();
+    setAway(true);
+    writer.push(['add', '', [['budget', 'calendar', 9e15, 7]]], false);
+    const sending = writer.flush();
+    writer.handOver(heir);
+    await sending;
+    push('a');
+    writer.handOver(heir);
+    assert.deepEqual(heard, []);
+    setAway(false);
+    added.clear();
+    assert.equal(await writer.flush(), true);
+    assert.equal(added.get('budget')?.amount, 7);
+  });
+
+  it('hands over a batch under way once the store has refused it', async () => {
+    const { writer, setAway } = open(new StoreUnavailable('refused', { mayHaveRun: false }));
+    const { heard, heir } = listen();
+    setAway(true);
+    writer.push(['add', '', [['budget', 'calendar', 9e15, 7]]], false);
+    const sending = writer.flush();
+    writer.handOver(heir);
+    assert.deepEqual(heard, []);
+    await sending;
+    assert.deepEqual(heard, [[7, 0]]);
+    assert.equal(await writer.flush(), true);
   });
 
   it('counts as dropped what is left when it is closed, and what comes then', async () => {

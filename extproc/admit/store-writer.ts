@@ -1,4 +1,5 @@
 import { LateCharges } from './late-charges.ts';
+import { StoreUnavailable } from './valkey-connection.ts';
 
 /** What a shared store is told without waiting for its answer, as `settle.lua` reads it. */
 type StoreOperation = readonly [...Told, ageMs: number];
@@ -20,6 +21,9 @@ interface Waiting {
   readonly sinceMs: number;
 }
 
+/** `ageMs`: how long ago it was used. */
+type Heir = (charges: readonly StoreCharge[], ageMs: number) => void;
+
 interface StoreWriterOptions {
   /** Resolves with how many charges the store could not count. */
   readonly send: (sequence: number, operations: readonly StoreOperation[]) => Promise<number>;
@@ -39,6 +43,9 @@ export class StoreWriter {
   readonly #late = new LateCharges();
   /** Taken off the queue and not answered. */
   #batch: readonly Waiting[] | undefined;
+  /** Whether the store may have carried out the batch. */
+  #mayBeDone = false;
+  #heir: Heir | undefined;
   #sequence = 0;
   #timer: NodeJS.Timeout | undefined;
   #soon = false;
@@ -57,8 +64,8 @@ export class StoreWriter {
   }
 
   /** `soon`: with what else this turn of the event loop brings, since somebody may be waiting for its effect. */
-  push(told: Told, soon: boolean): void {
-    this.#keep(told, this.#elapsedMs());
+  push(told: Told, soon: boolean, ageMs = 0): void {
+    this.#keep(told, this.#elapsedMs() - ageMs);
     if (soon && !this.#soon) {
       this.#soon = true;
       setImmediate(() => {
@@ -77,6 +84,14 @@ export class StoreWriter {
       if (!(await this.#sending)) return false;
     }
     return true;
+  }
+
+  /** Gives away what was added, except in a batch that the store may have carried out, for that is sent again. */
+  handOver(heir: Heir): void {
+    this.#heir = heir;
+    if (this.#sending === undefined) this.#handOverBatch(heir);
+    const left = this.#take(Number.POSITIVE_INFINITY);
+    this.#queue.push(...this.#withoutAdded(left, heir));
   }
 
   /** Sends nothing more: what is left is dropped. */
@@ -103,6 +118,20 @@ export class StoreWriter {
     this.#dropped++;
   }
 
+  #handOverBatch(heir: Heir): void {
+    if (this.#batch === undefined || this.#mayBeDone) return;
+    const left = this.#withoutAdded(this.#batch, heir);
+    this.#batch = left.length === 0 ? undefined : left;
+  }
+
+  #withoutAdded(some: readonly Waiting[], heir: Heir): Waiting[] {
+    const nowMs = this.#elapsedMs();
+    return some.filter(({ told: [what, , charges], sinceMs }) => {
+      if (what === 'add') heir(charges, nowMs - sinceMs);
+      return what !== 'add';
+    });
+  }
+
   #isLeft(): boolean {
     return this.#queue.length + this.#late.size > 0;
   }
@@ -121,6 +150,7 @@ export class StoreWriter {
     if (this.#batch === undefined) {
       this.#sequence++;
       this.#batch = this.#take(MAX_BATCH);
+      this.#mayBeDone = false;
     }
     const nowMs = this.#elapsedMs();
     const age = (sinceMs: number) => Math.max(0, Math.round(nowMs - sinceMs));
@@ -132,7 +162,9 @@ export class StoreWriter {
       this.#dropped += failed;
       this.#batch = undefined;
       return true;
-    } catch {
+    } catch (error) {
+      if (!(error instanceof StoreUnavailable) || error.mayHaveRun) this.#mayBeDone = true;
+      if (this.#heir !== undefined) this.#handOverBatch(this.#heir);
       return false;
     } finally {
       this.#sending = undefined;

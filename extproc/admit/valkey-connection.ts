@@ -28,6 +28,13 @@ const MAX_RETRY_MS = 1_000;
 /** The store cannot be asked now; the message says why, for the operator on call. */
 export class StoreUnavailable extends Error {
   override readonly name = 'StoreUnavailable';
+  /** Whether the script that was to run may have run all the same. */
+  readonly mayHaveRun: boolean;
+
+  constructor(message: string, { mayHaveRun }: { mayHaveRun: boolean }) {
+    super(message);
+    this.mayHaveRun = mayHaveRun;
+  }
 }
 
 /**
@@ -57,8 +64,7 @@ export class ValkeyConnection {
 
   /**
    * What the script returned. Loads it first where the server does not have it.
-   * @throws StoreUnavailable when the server refuses, or there is no connection, or it ends before the answer: then
-   * the script may have run. `cause` is a ReplyError where it has not.
+   * @throws StoreUnavailable when the server refuses, or there is no connection, or it ends before the answer.
    */
   run(script: ValkeyScript, keys: readonly string[], args: readonly string[]): Promise<unknown> {
     if (!this.#isBeginning) return this.#send(script, keys, args);
@@ -79,9 +85,13 @@ export class ValkeyConnection {
   #send(script: ValkeyScript, keys: readonly string[], args: readonly string[]): Promise<unknown> {
     // defineCommand() adds methods that its types do not know.
     const scripts = this.#client as unknown as Record<ValkeyScript, (...args: string[]) => Promise<unknown>>;
+    // Without a connection nothing is sent, as there is no queue for later.
+    const isSent = this.#client.status === 'ready';
     return scripts[script](...keys, ...args).catch((error: unknown) => {
-      const text = error instanceof ReplyError ? failureText(error) : this.#failure;
-      throw new StoreUnavailable(text, { cause: error });
+      // An error in the reply says that nothing was done; without a reply nobody knows.
+      const isRefused = error instanceof ReplyError;
+      const text = isRefused ? failureText(error) : this.#failure;
+      throw new StoreUnavailable(text, { mayHaveRun: isSent && !isRefused });
     });
   }
 }

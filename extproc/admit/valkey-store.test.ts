@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { isRefusal } from '../../errors/refusal.ts';
+import { freePorts } from '../../test/e2e/harness/free-ports.ts';
 import { until } from '../../test/e2e/harness/until.ts';
 import { ValkeyServer } from '../../test/store/valkey-server.ts';
 import { Admission } from './admission.ts';
@@ -367,6 +368,44 @@ describe('valkey store', () => {
     assert.match(stats, /cmdstat_evalsha:calls=3,/);
     assert.match(stats, /cmdstat_mget:calls=3,/);
     assert.doesNotMatch(stats, /cmdstat_get:/);
+  });
+
+  it('hands over what the server has refused or was never sent', async () => {
+    const locked = await ValkeyServer.start({ password: 'right' });
+    const [port] = await freePorts(1);
+    const next = await openStore(server);
+    opened.push(next);
+    const month: Counter = {
+      key: name(),
+      limit: 9,
+      window: { kind: 'calendar', startMs: 0, endMs: 4e12 },
+      shadow: false,
+    };
+    const second: Counter = { key: name(), limit: 9, window: { kind: 'sliding', periodMs: 1_000 }, shadow: false };
+    try {
+      const addresses = [
+        { url: locked.url },
+        { url: locked.url, password: 'wrong' },
+        { url: `valkey://127.0.0.1:${port}` },
+      ];
+      for (const address of addresses) {
+        const store = new ValkeyStore({ connection: new ValkeyConnection(address) });
+        opened.push(store);
+        store.add([{ counter: month, amount: 1 }]);
+        // Over by now.
+        store.add([{ counter: second, amount: 5 }], 60_000);
+        assert.equal(await store.flush(), false);
+        store.replaceBy(next);
+        assert.equal(await store.flush(), true);
+      }
+      assert.equal(await next.flush(), true);
+      assert.deepEqual(
+        (await next.read([month, second])).map(({ used }) => used),
+        [3, 0],
+      );
+    } finally {
+      locked.stop();
+    }
   });
 
   it('takes the time of the server', async () => {

@@ -1,9 +1,9 @@
 import { randomUUID } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
-import { ReplyError } from 'ioredis';
-import type { Charge, Counter, CounterState, LimitStore, Verdict } from './limit-store.ts';
+import type { SharedStore } from './guarded-store.ts';
+import type { Charge, Counter, CounterState, Verdict, Window } from './limit-store.ts';
 import { type StoreCharge, StoreWriter } from './store-writer.ts';
-import type { ValkeyConnection } from './valkey-connection.ts';
+import { StoreUnavailable, type ValkeyConnection } from './valkey-connection.ts';
 
 /** A reservation whose holder is silent for so long is given back. */
 export const LEASE_MS = 30_000;
@@ -18,6 +18,7 @@ const MAX_RENEWED = 1_000;
 
 /** One hash tag for all keys: in a cluster they are in one slot, so that one script reaches them all. */
 const PREFIX = 'fairlead:{limits}:';
+const COUNT_PREFIX = `${PREFIX}count:`;
 const LEASES_KEY = `${PREFIX}leases`;
 /** Written to ask whether the server takes writes; nobody reads it. */
 const PROBE_ID = 'probe';
@@ -37,13 +38,14 @@ interface ValkeyStoreOptions {
  * Counts in a Valkey (or Redis) server, together with every other agent. Only `reserve`, `read` and `probe` wait for
  * it, for as long as it takes: `GuardedStore` does not. What was reserved is renewed until it is settled.
  */
-export class ValkeyStore implements LimitStore {
+export class ValkeyStore implements SharedStore {
   readonly #connection: ValkeyConnection;
   readonly #time: () => string;
   readonly #writer: StoreWriter;
   /** What is reserved and not settled, and what of it is held. */
   readonly #open = new Map<string, readonly StoreCharge[]>();
   readonly #renewing: NodeJS.Timeout;
+  #next: SharedStore | undefined;
 
   constructor({ connection, nowMs }: ValkeyStoreOptions) {
     this.#connection = connection;
@@ -65,9 +67,8 @@ export class ValkeyStore implements LimitStore {
       if (verdict.admitted) this.#open.set(id, heldCharges(charges));
       return verdict;
     } catch (error) {
-      // An error in the reply says that nothing was done; without a reply nobody knows.
-      const refused = error instanceof Error && error.cause instanceof ReplyError;
-      if (!refused) this.#writer.push(['settle', id, charges.map(({ counter }) => storeCharge(counter, 0))], false);
+      const mayBeThere = !(error instanceof StoreUnavailable) || error.mayHaveRun;
+      if (mayBeThere) this.#writer.push(['settle', id, charges.map(({ counter }) => storeCharge(counter, 0))], false);
       throw error;
     }
   }
@@ -87,10 +88,21 @@ export class ValkeyStore implements LimitStore {
     this.#writer.push(['settle', id, real], held.length > 0);
   }
 
-  add(charges: readonly Charge[]): void {
+  add(charges: readonly Charge[], ageMs = 0): void {
+    if (this.#next !== undefined) return this.#next.add(charges, ageMs);
     const counted = charges.filter(charge => !holds(charge));
     if (counted.length === 0) return;
-    this.#writer.push(['add', '', counted.map(({ counter, amount }) => storeCharge(counter, amount))], false);
+    this.#writer.push(['add', '', counted.map(({ counter, amount }) => storeCharge(counter, amount))], false, ageMs);
+  }
+
+  /**
+   * Hands over what was added and the server cannot have counted, and whatever is added from now on. Undefined: no other
+   * store comes, and the server is told as before.
+   */
+  replaceBy(next: SharedStore | undefined): void {
+    if (next === undefined) return;
+    this.#next = next;
+    this.#writer.handOver((charges, ageMs) => next.add(charges.map(chargeOf), ageMs));
   }
 
   /**
@@ -172,7 +184,15 @@ function heldCharges(charges: readonly Charge[]): readonly StoreCharge[] {
 function storeCharge({ key, window }: Counter, amount: number): StoreCharge {
   const term = window.kind === 'sliding' ? window.periodMs : window.kind === 'calendar' ? window.endMs : 0;
   // A lone surrogate, which JSON can bring in a name, is nothing that the server's JSON could read.
-  return [`${PREFIX}count:${key.toWellFormed()}`, window.kind, term, amount];
+  return [`${COUNT_PREFIX}${key.toWellFormed()}`, window.kind, term, amount];
+}
+
+/** What was told, as another store takes it. */
+function chargeOf([key, kind, term, amount]: StoreCharge): Charge {
+  // Where an amount is added, only the end of its period matters.
+  const window: Window = kind === 'calendar' ? { kind, startMs: 0, endMs: term } : { kind: 'sliding', periodMs: term };
+  const counter = { key: key.slice(COUNT_PREFIX.length), limit: Number.POSITIVE_INFINITY, window, shadow: false };
+  return { counter, amount };
 }
 
 /** As the script has it: -1 refuses nothing. */
