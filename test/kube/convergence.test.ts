@@ -221,12 +221,12 @@ class Operator {
   }
 
   /** Waits until the agent has the table of that plan, and the plan that was made step by step is that one. */
-  async untilTable({ gateway, models, endpoints, secrets, statuses }: Plan): Promise<void> {
+  async untilTable({ gateway, models, endpoints, consumers, secrets, statuses }: Plan): Promise<void> {
     const parts = () => {
       const table = this.#table;
       return table && { ...table, version: '', statuses: this.#previous?.statuses };
     };
-    const wanted = { version: '', gateway, models, endpoints, secrets, statuses };
+    const wanted = { version: '', gateway, models, endpoints, consumers, agents: 1, secrets, statuses };
     await until('the table', () => isSame(parts(), wanted), SETTLE_MS).catch(() => assert.deepEqual(parts(), wanted));
   }
 
