@@ -178,7 +178,8 @@ function definition(resource: ResourceKind): object {
         listKind: `${kind}List`,
         plural,
         singular: kind.toLowerCase(),
-        shortNames,
+        // An empty list would be a conflict between whoever applies the definition with it.
+        ...(shortNames.length > 0 && { shortNames }),
         categories: ['fairlead'],
       },
       versions: [
