@@ -1,4 +1,5 @@
 import { EXCHANGE_NAMESPACE, TOKEN_USAGE_NAMESPACE } from '../../proto/exchange-names.ts';
+import { readMapEntry } from '../server/map-entry.ts';
 import { eachField, spanTag, type WireReader } from '../server/wire-reader.ts';
 import { readTokenUsage, type TokenUsage } from './token-usage.ts';
 
@@ -17,9 +18,6 @@ interface Draft {
 // envoy.config.core.v3.Metadata: two maps
 const FILTER_METADATA = spanTag(1);
 const TYPED_FILTER_METADATA = spanTag(2);
-// An entry of a map
-const KEY = spanTag(1);
-const VALUE = spanTag(2);
 // google.protobuf.Struct and Value, Any
 const STRUCT_FIELDS = spanTag(1);
 const STRING_VALUE = spanTag(3);
@@ -31,20 +29,10 @@ export const NO_METADATA: LogMetadata = { facts: new Map(), usage: undefined };
 export function readMetadata(message: WireReader): LogMetadata {
   return eachField<Draft>(message, { ...NO_METADATA }, (tag, message, draft) => {
     if (tag !== FILTER_METADATA && tag !== TYPED_FILTER_METADATA) return false;
-    const { key, value } = readEntry(message.inner());
+    const { key, value } = readMapEntry(message.inner());
     if (value === undefined) return true;
     if (tag === FILTER_METADATA && key === EXCHANGE_NAMESPACE) draft.facts = readStrings(value);
     if (tag === TYPED_FILTER_METADATA && key === TOKEN_USAGE_NAMESPACE) draft.usage = readAny(value);
-    return true;
-  });
-}
-
-/** An entry of a map whose values are messages. */
-function readEntry(message: WireReader): { key: string; value: WireReader | undefined } {
-  return eachField(message, { key: '', value: undefined as WireReader | undefined }, (tag, message, entry) => {
-    if (tag === KEY) entry.key = message.text();
-    else if (tag === VALUE) entry.value = message.inner();
-    else return false;
     return true;
   });
 }
@@ -53,7 +41,7 @@ function readEntry(message: WireReader): { key: string; value: WireReader | unde
 function readStrings(struct: WireReader): ReadonlyMap<string, string> {
   return eachField(struct, new Map<string, string>(), (tag, struct, strings) => {
     if (tag !== STRUCT_FIELDS) return false;
-    const { key, value } = readEntry(struct.inner());
+    const { key, value } = readMapEntry(struct.inner());
     if (value !== undefined) eachField(value, strings, readString(key));
     return true;
   });

@@ -1,8 +1,6 @@
+import { readMapEntry } from './map-entry.ts';
 import { doubleTag, eachField, spanTag, varintTag, type WireReader } from './wire-reader.ts';
 
-// An entry of a map
-const KEY = spanTag(1);
-const ENTRY_VALUE = spanTag(2);
 // envoy.config.core.v3.Metadata: namespaces
 const FILTER_METADATA = spanTag(1);
 // google.protobuf.Struct and ListValue
@@ -29,28 +27,18 @@ export type JsonObject = Readonly<Record<string, unknown>>;
 export function readNamespace(metadata: WireReader, namespace: string): JsonObject | undefined {
   const found = eachField(metadata, { struct: undefined as JsonObject | undefined }, (tag, message, found) => {
     if (tag !== FILTER_METADATA) return false;
-    const { key, value } = readEntry(message.inner());
+    const { key, value } = readMapEntry(message.inner());
     if (key === namespace && value !== undefined) found.struct = readStruct(value, 0);
     return true;
   });
   return metadata.broken ? undefined : found.struct;
 }
 
-/** An entry of a map whose values are messages. */
-function readEntry(entry: WireReader): { key: string; value: WireReader | undefined } {
-  return eachField(entry, { key: '', value: undefined as WireReader | undefined }, (tag, message, read) => {
-    if (tag === KEY) read.key = message.text();
-    else if (tag === ENTRY_VALUE) read.value = message.inner();
-    else return false;
-    return true;
-  });
-}
-
 function readStruct(struct: WireReader, depth: number): JsonObject {
   const fields: Record<string, unknown> = Object.create(null);
   return eachField(struct, fields, (tag, message, fields) => {
     if (tag !== FIELDS) return false;
-    const { key, value } = readEntry(message.inner());
+    const { key, value } = readMapEntry(message.inner());
     if (value !== undefined) fields[key] = readValue(value, depth);
     return true;
   });
